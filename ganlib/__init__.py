@@ -1,0 +1,47 @@
+"""The library behind the book *GANs: Proof and Play*.
+
+One concept a module, named as the chapter that derives it. Imports run downwards only::
+
+    training               alternating training
+    networks, penalties    what is trained, and what keeps its gradient in bounds
+    losses                 GAN objectives, made from
+    divergences, distances f-divergences; integral probability metrics
+    data, metrics, dynamics, vae, estimators
+    formulas, proofs       SymPy expression -> torch function; assertions for check cells
+    plotting               the house style of every figure
+
+Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+__version__ = "0.1.0"
+
+_MODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def device() -> torch.device:
+    """The device to train on: a CUDA device if torch sees one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"ganlib.{name}")
+    raise AttributeError(
+        f"module 'ganlib' has no attribute {name!r}; its modules are "
+        f"{', '.join(sorted(m for m in _MODULES if not m.startswith('_')))}"
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -1,0 +1,163 @@
+"""GAN objectives: what the discriminator minimises, what the generator minimises.
+
+An objective is three formulas of one critic output ``s``: the discriminator's cost on a real
+sample, its cost on a generated sample, and the generator's cost on a generated sample. Each is
+a SymPy expression, the chapters prove theorems about those very expressions, and torch
+functions are made from them by :func:`ganlib.formulas.compile_formula`.
+
+Critic outputs are *raw*: a logit for the logarithmic losses, any real number for the others.
+No sigmoid belongs at the end of a discriminator here.
+
+Derived in `the-game` (minimax), `generator-losses` (non-saturating, maximum likelihood, hinge),
+`lsgan` (least squares), `wasserstein` and `f-gan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+from torch import Tensor
+
+from ganlib.formulas import compile_formula, positive_part, softplus
+
+__all__ = [
+    "Loss",
+    "critic_output",
+    "hinge",
+    "least_squares",
+    "maximum_likelihood",
+    "minimax",
+    "non_saturating",
+    "wasserstein",
+]
+
+#: The critic's raw output on one sample: the symbol in which every loss is written.
+critic_output = sp.Symbol("s", real=True)
+_s = critic_output
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A GAN objective as three formulas in :data:`critic_output`, all to be minimised.
+
+    Attributes
+    ----------
+    name
+        The field's name for the objective.
+    on_real, on_fake
+        The discriminator's cost of one real and of one generated sample.
+    of_generator
+        The generator's cost of one generated sample.
+    """
+
+    name: str
+    on_real: sp.Expr
+    on_fake: sp.Expr
+    of_generator: sp.Expr
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Discriminator loss: mean cost on real plus mean cost on fake.
+
+        Parameters
+        ----------
+        real, fake
+            Raw critic outputs, any shape, any float dtype; the two may differ in length.
+
+        Returns
+        -------
+        A scalar tensor in the dtype of the inputs.
+        """
+        _check(real, "real")
+        _check(fake, "fake")
+        cost_real = compile_formula(self.on_real, _s)(real)
+        cost_fake = compile_formula(self.on_fake, _s)(fake)
+        return cost_real.mean() + cost_fake.mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        """Generator loss: mean cost of the raw critic outputs ``fake`` (a scalar tensor)."""
+        _check(fake, "fake")
+        return compile_formula(self.of_generator, _s)(fake).mean()
+
+
+def _check(output: Tensor, what: str) -> None:
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        kind = f"dtype {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
+        raise TypeError(
+            f"{what} has {kind}; critic outputs are a floating-point tensor: pass what the "
+            "discriminator returned, or convert it with .float()"
+        )
+    if output.numel() == 0:
+        raise ValueError(f"{what} is empty (shape {tuple(output.shape)}); pass at least one output")
+
+
+def minimax() -> Loss:
+    """The zero-sum game: D = sigmoid(s), V = E log D(x) + E log(1 - D(G(z))).
+
+    The discriminator minimises -V, the generator log(1 - D). Derived in `the-game`
+    (Goodfellow et al. 2014, equation 1). Its slope in s is -D: it saturates as D -> 0.
+    """
+    return Loss("minimax", softplus(-_s), softplus(_s), -softplus(_s))
+
+
+def non_saturating() -> Loss:
+    """The discriminator of :func:`minimax` with the generator cost -log D.
+
+    Derived in `generator-losses` (Goodfellow et al. 2014, section 3): slope -(1 - D).
+    """
+    return Loss("non-saturating", softplus(-_s), softplus(_s), softplus(-_s))
+
+
+def maximum_likelihood() -> Loss:
+    """The discriminator of :func:`minimax` with the generator cost -exp(s) / 2.
+
+    With the optimal D held fixed, its gradient is that of KL(p || q) / 2. Derived in
+    `generator-losses` (Goodfellow 2016 tutorial, section 3.2.4). Beyond s = 88.7 the true value is
+    outside float32, and the loss is -inf.
+    """
+    return Loss("maximum likelihood", softplus(-_s), softplus(_s), -sp.exp(_s) / 2)
+
+
+def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Loss:
+    """LSGAN: targets a for fakes, b for real samples, c for what the generator wants.
+
+    D minimises (E(s - b)^2 + E(s - a)^2) / 2, G minimises E(s - c)^2 / 2. Derived in `lsgan`
+    (Mao et al. 2017, equation 2). The default is the 0-1 coding.
+
+    Raises
+    ------
+    ValueError
+        If a = b: the discriminator would have nothing to tell apart.
+    """
+    targets = {
+        name: sp.nsimplify(value, rational=True) for name, value in (("a", a), ("b", b), ("c", c))
+    }
+    for name, value in targets.items():
+        if not value.is_finite:
+            raise ValueError(f"{name} = {value} is no target; pass a finite number")
+    if targets["a"] == targets["b"]:
+        raise ValueError(
+            f"a = b = {a}: real and fake have one target, so no discriminator can be learnt; "
+            "choose a different from b, for example a=0, b=1, c=1"
+        )
+    cost = {name: (_s - value) ** 2 / 2 for name, value in targets.items()}
+    return Loss("least squares", cost["b"], cost["a"], cost["c"])
+
+
+def wasserstein() -> Loss:
+    """The Wasserstein critic's loss E f(fake) - E f(real), and -E f(fake) for the generator.
+
+    It bounds W1 only while the critic is 1-Lipschitz, which a penalty
+    (:func:`ganlib.penalties.gradient_penalty`) or clipping has to enforce. Derived in
+    `wasserstein` (Arjovsky et al. 2017).
+    """
+    return Loss("Wasserstein", -_s, _s, -_s)
+
+
+def hinge() -> Loss:
+    """The hinge loss: max(0, 1 - s) on real, max(0, 1 + s) on fake, -s for the generator.
+
+    Derived in `generator-losses` (Lim and Ye 2017; Miyato et al. 2018): at its optimum the
+    discriminator pays 2 (1 - TV).
+    """
+    return Loss("hinge", positive_part(1 - _s), positive_part(1 + _s), -_s)

@@ -1,0 +1,204 @@
+"""The house style: every figure of the book is made with it, for light and dark pages alike.
+
+Figures are SVG with a transparent ground and inks of middle lightness, so one file is legible on
+a white and on a dark page. The palette (Okabe and Ito 2008) survives colour blindness; a colour
+means one thing in the whole book. Never rely on colour alone: lines also differ by dash, points
+by marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from cycler import cycler
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+__all__ = [
+    "ACCENT",
+    "CRITIC",
+    "CYCLE",
+    "FAKE",
+    "INK",
+    "REAL",
+    "THEORY",
+    "image_grid",
+    "kde",
+    "kde_contours",
+    "scatter",
+    "setup",
+    "spread",
+]
+
+REAL = "#2f81c4"  #: data, p
+FAKE = "#d9792b"  #: generated samples, q
+CRITIC = "#1f9e77"  #: the discriminator or critic
+THEORY = "#c2609c"  #: a closed form, to compare a measurement with
+ACCENT = "#b8921b"  #: a fifth line
+INK = "#767c85"  #: axes and text, 4.1:1 or more against white and against the dark page
+CYCLE = (REAL, FAKE, CRITIC, THEORY, ACCENT, "#7d6fd0", "#4fa3a8")
+
+
+def setup() -> None:
+    """Set the style of this notebook's figures. Call it once, in the set-up cell."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (6.4, 3.6),
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "savefig.transparent": True,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.titlecolor": INK,
+            "axes.titlesize": "medium",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": cycler(
+                color=CYCLE, linestyle=("-", "--", "-.", ":", "-", "--", "-.")
+            ),
+            "axes.grid": True,
+            "grid.color": INK,
+            "grid.alpha": 0.18,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+            "font.size": 10.5,
+            "image.cmap": "cividis",
+            # Two runs of one cell give the same bytes.
+            "svg.hashsalt": "ganlib",
+        }
+    )
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:  # a plain Python process: nothing is shown inline
+        return
+    set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def _array(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
+    if isinstance(values, Tensor):
+        return values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def scatter(ax: Axes, points: Tensor | np.ndarray, *, fake: bool = False, **style: Any) -> None:
+    """Draw points of shape (N, 2): blue discs for data, orange crosses for generated samples.
+
+    Above 400 points they are rasterised, so that an SVG stays small.
+    """
+    xy = _array(points)
+    if xy.ndim != 2 or xy.shape[1] != 2:
+        raise ValueError(f"points have shape {xy.shape}; scatter draws an array of shape (N, 2)")
+    style = {
+        "color": FAKE if fake else REAL,
+        "marker": "x" if fake else "o",
+        "s": 14 if fake else 10,
+        "alpha": 0.6,
+        "linewidths": 0.9 if fake else 0,
+        "rasterized": len(xy) > 400,
+        **style,
+    }
+    ax.scatter(xy[:, 0], xy[:, 1], **style)
+
+
+def kde(points: Tensor | np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Gaussian kernel density estimate (Scott's bandwidth) of points (N, d) at grid (M, d)."""
+    from scipy.stats import gaussian_kde
+
+    return gaussian_kde(_array(points).T)(grid.T)
+
+
+def kde_contours(
+    ax: Axes,
+    points: Tensor | np.ndarray,
+    limits: tuple[float, float, float, float],
+    *,
+    resolution: int = 60,
+    **style: Any,
+) -> None:
+    """Contours of the kernel density estimate of points (N, 2) over (x0, x1, y0, y1)."""
+    x = np.linspace(limits[0], limits[1], resolution)
+    y = np.linspace(limits[2], limits[3], resolution)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    height = kde(points, grid.reshape(-1, 2)).reshape(resolution, resolution)
+    ax.contour(x, y, height, **{"levels": 6, "linewidths": 1.1, "cmap": "cividis", **style})
+
+
+def image_grid(
+    images: Tensor | np.ndarray,
+    *,
+    columns: int = 8,
+    ax: Axes | None = None,
+    limits: tuple[float, float] = (-1.0, 1.0),
+) -> Figure:
+    """Tile images into one picture.
+
+    Parameters
+    ----------
+    images
+        Shape (N, H, W), (N, 1, H, W) or (N, 3, H, W).
+    columns
+        Images a row; the last row may be short.
+    limits
+        The values shown as black and white.
+    """
+    tiles = _array(images)
+    if tiles.ndim == 3:
+        tiles = tiles[:, None]
+    if tiles.ndim != 4 or tiles.shape[1] not in (1, 3):
+        raise ValueError(
+            f"images have shape {tuple(tiles.shape)}; expected (N, H, W), (N, 1, H, W) or "
+            "(N, 3, H, W)"
+        )
+    count, channels, height, width = tiles.shape
+    rows = -(-count // columns)
+    low, high = limits
+    sheet = np.full((rows * columns, channels, height, width), low, dtype=tiles.dtype)
+    sheet[:count] = tiles
+    sheet = sheet.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
+    sheet = sheet.reshape(rows * height, columns * width, channels).clip(low, high)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(0.62 * columns, 0.62 * rows * height / width))
+    picture = (sheet - low) / (high - low)
+    ax.imshow(picture.squeeze(-1) if channels == 1 else picture, cmap="gray", vmin=0, vmax=1)
+    ax.set_axis_off()
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def spread(
+    ax: Axes, steps: Sequence[float] | np.ndarray, runs: Tensor | np.ndarray, **style: Any
+) -> None:
+    """The median of several runs (R, T) over ``steps`` (T,), with the full range shaded."""
+    values = _array(runs)
+    if values.ndim != 2 or values.shape[1] != len(steps):
+        raise ValueError(f"runs have shape {values.shape}; expected (runs, {len(steps)})")
+    (line,) = ax.plot(steps, np.median(values, axis=0), **style)
+    ax.fill_between(
+        steps, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.15, lw=0
+    )
+
+
+def table(rows: Mapping[str, Sequence[Any]], index: Sequence[str], title: str = "") -> Any:
+    """A table for a page: columns by name, one label a row, shown by Jupyter as HTML."""
+    from pandas import DataFrame
+
+    frame = DataFrame(
+        {
+            k: [v.item() if isinstance(v, torch.Tensor) else v for v in column]
+            for k, column in rows.items()
+        },
+        index=list(index),
+    )
+    frame.index.name = title
+    return frame

@@ -1,0 +1,172 @@
+"""What a check cell needs to assert a statement, and to say why it is false.
+
+SymPy's ``simplify(a - b) == 0`` says only "no". The helpers here look for a counterexample
+first, so that a wrong sign in a theorem is reported with numbers a reader can follow. They are
+used by the cells tagged ``derivation-check`` in every chapter.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+import sympy as sp
+
+from ganlib.formulas import textbook
+
+__all__ = [
+    "assert_equal",
+    "assert_gradient",
+    "assert_maximiser",
+    "assert_minimiser",
+    "assert_nonnegative",
+    "counterexample",
+]
+
+_TRIES = 24
+_DIGITS = 30
+
+
+def _random_value(symbol: sp.Symbol, rng: random.Random) -> sp.Rational:
+    # Rationals with small terms: a counterexample should be readable.
+    if symbol.is_integer:
+        value = sp.Integer(rng.randint(1, 9))
+    else:
+        value = sp.Rational(rng.randint(1, 60), rng.randint(1, 20))
+    if not symbol.is_nonnegative and rng.random() < 0.5:
+        value = -value
+    return value
+
+
+def _sample(
+    symbols: set[sp.Symbol], where: Callable[..., bool] | None, rng: random.Random
+) -> dict[sp.Symbol, sp.Rational] | None:
+    ordered = sorted(symbols, key=str)
+    for _ in range(200):
+        point = {symbol: _random_value(symbol, rng) for symbol in ordered}
+        if where is None or where(**{str(k): v for k, v in point.items()}):
+            return point
+    return None
+
+
+def counterexample(
+    left: sp.Expr,
+    right: sp.Expr,
+    where: Callable[..., bool] | None = None,
+    seed: int = 0,
+) -> Mapping[sp.Symbol, sp.Rational] | None:
+    """A point at which two expressions differ, or None if none was found.
+
+    ``where`` restricts the points: it is called with the symbols' names as keywords, for
+    example ``where=lambda p, q, **_: p + q <= 1``. Symbols declared positive get positive
+    values. Values are compared to 30 digits at 24 random rational points (``seed``).
+    """
+    difference = textbook(sp.sympify(left) - sp.sympify(right))
+    rng = random.Random(seed)
+    for _ in range(_TRIES):
+        point = _sample(difference.free_symbols, where, rng)
+        if point is None:
+            raise ValueError("no random point satisfies `where`; widen it or check its names")
+        value = difference.subs(point).evalf(_DIGITS, chop=True)
+        if value.is_number and not value.has(sp.nan, sp.zoo) and abs(value) > 1e-15:
+            return point
+        if not difference.free_symbols:
+            break
+    return None
+
+
+def assert_equal(
+    left: sp.Expr,
+    right: sp.Expr,
+    claim: str = "",
+    where: Callable[..., bool] | None = None,
+) -> None:
+    """Assert that two expressions are equal for all values of their symbols.
+
+    First a counterexample is sought at random points; the identity is then proved by SymPy
+    (the stable functions of :mod:`ganlib.formulas` are expanded). Both must agree.
+
+    Raises
+    ------
+    AssertionError
+        With a counterexample, or with the difference that SymPy could not reduce to zero.
+    """
+    point = counterexample(left, right, where)
+    label = f"{claim}: " if claim else ""
+    if point is not None:
+        at = ", ".join(f"{k} = {v}" for k, v in point.items())
+        values = [textbook(sp.sympify(e)).subs(point).evalf(12) for e in (left, right)]
+        raise AssertionError(
+            f"{label}the two sides differ at {at or 'every point'}: {values[0]} against {values[1]}"
+        )
+    difference = textbook(sp.sympify(left) - sp.sympify(right))
+    attempts = (
+        sp.simplify,
+        lambda e: sp.simplify(sp.expand_log(sp.factor(e), force=True)),
+        lambda e: sp.simplify(sp.logcombine(sp.expand_log(e, force=True), force=True)),
+        lambda e: sp.simplify(sp.radsimp(sp.together(sp.powsimp(e, force=True)))),
+    )
+    for attempt in attempts:
+        if attempt(difference) == 0:
+            return
+    raise AssertionError(
+        f"{label}no counterexample was found, but SymPy did not prove the identity; "
+        f"left over: {sp.simplify(difference)}"
+    )
+
+
+def assert_nonnegative(
+    expression: sp.Expr, claim: str = "", where: Callable[..., bool] | None = None
+) -> None:
+    """Assert that an expression is never negative at 24 random points (a refutation test).
+
+    A sampled check can refute an inequality, not prove it: the page's proof does that.
+    """
+    rng = random.Random(1)
+    expanded = textbook(sp.sympify(expression))
+    for _ in range(_TRIES):
+        point = _sample(expanded.free_symbols, where, rng)
+        if point is None:
+            raise ValueError("no random point satisfies `where`; widen it or check its names")
+        value = expanded.subs(point).evalf(_DIGITS, chop=True)
+        if value < -sp.Float("1e-20"):
+            at = ", ".join(f"{k} = {v}" for k, v in point.items())
+            raise AssertionError(f"{claim or 'expression'}: negative ({value.evalf(8)}) at {at}")
+
+
+def assert_gradient(
+    function: sp.Expr, symbol: sp.Symbol, gradient: sp.Expr, claim: str = ""
+) -> None:
+    """Assert that ``gradient`` is the derivative of ``function`` by ``symbol``."""
+    assert_equal(sp.diff(function, symbol), gradient, claim or f"d/d{symbol}")
+
+
+def assert_maximiser(
+    objective: sp.Expr, symbol: sp.Symbol, point: sp.Expr, claim: str = ""
+) -> None:
+    """Assert that a concave objective of one variable has its maximum at ``point``.
+
+    Checked: the derivative vanishes at the point, and the second derivative is negative
+    everywhere on (0, 1) or on the half line the symbol is declared on, at random values of the
+    other symbols. Together these make the point the only maximiser.
+    """
+    first = sp.diff(objective, symbol)
+    assert_equal(first.subs(symbol, point), sp.Integer(0), claim or "first-order condition")
+    second = sp.diff(objective, symbol, 2)
+    if second.has(symbol):
+        assert_nonnegative(
+            -second,
+            f"{claim or 'second-order condition'} (objective not concave)",
+            where=lambda **v: 0 < v[str(symbol)] < 1,
+        )
+    else:
+        assert_nonnegative(-second, f"{claim or 'second-order condition'} (objective not concave)")
+    if second == 0:
+        raise AssertionError(f"{claim}: the objective is linear in {symbol}; it has no maximiser")
+
+
+def assert_minimiser(
+    objective: sp.Expr, symbol: sp.Symbol, point: sp.Expr, claim: str = ""
+) -> None:
+    """Assert that a convex objective of one variable has its minimum at ``point``."""
+    assert_maximiser(-objective, symbol, point, claim)
