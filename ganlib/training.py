@@ -8,8 +8,11 @@ and one kernel call per parameter in the optimiser (``make bench`` measures the 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,9 +144,9 @@ def fit(
         returns named values, which land in :attr:`History.watched`. It runs with gradients off
         and may not disturb the run: the random state is put back after it.
     checkpoint
-        A file to save to every ``checkpoint_every`` steps, at the end, and when interrupted. If
-        it exists, training goes on from it, and ends where an uninterrupted run would have,
-        bit for bit on one machine.
+        A file to save to every ``checkpoint_every`` steps, at the end, and after the step in
+        which Ctrl-C was pressed. If it exists, training goes on from it, and ends where an
+        uninterrupted run would have, bit for bit on one machine.
     progress
         Show a progress bar: True, False, or None for a bar once two seconds have passed.
 
@@ -187,7 +190,7 @@ def fit(
         if checkpoint is not None and Path(checkpoint).exists():
             run.load(Path(checkpoint), settings)
         first = run.done
-        if watch is not None and first == 0:
+        if watch is not None and first == 0 and not run.history.watched_at:
             run.look(watch)
         started = time.perf_counter()
         bar = tqdm(
@@ -196,8 +199,8 @@ def fit(
         )  # fmt: skip
         generator.train()
         discriminator.train()
-        try:
-            for step in range(first, steps):
+        with closing(bar), _InterruptBetweenSteps() as interrupt:
+            for done in range(first + 1, steps + 1):
                 for _ in range(discriminator_steps):
                     real = draw_real(batch_size, rng)
                     with torch.no_grad():
@@ -213,20 +216,18 @@ def fit(
 
                 run.losses.append((loss_d.detach(), loss_g.detach()))
                 bar.update()
-                done = step + 1
                 last = done == steps
-                if done % _CHECK_EVERY == 0 or last or (watch and done % watch_every == 0):
+                watching = watch is not None and (done % watch_every == 0 or last)
+                if done % _CHECK_EVERY == 0 or last or watching:
                     run.settle_losses()
-                if watch is not None and (done % watch_every == 0 or last):
+                if watch is not None and watching:
                     run.look(watch)
-                if checkpoint is not None and (done % checkpoint_every == 0 or last):
+                if checkpoint is not None and (
+                    done % checkpoint_every == 0 or last or interrupt.asked
+                ):
                     run.save(Path(checkpoint), settings, time.perf_counter() - started)
-        except KeyboardInterrupt:
-            if checkpoint is not None:
-                run.save(Path(checkpoint), settings, time.perf_counter() - started)
-            raise
-        finally:
-            bar.close()
+                if interrupt.asked:
+                    raise KeyboardInterrupt(f"stopped after step {done}")
         run.history.seconds += time.perf_counter() - started
     return run.history
 
@@ -269,6 +270,30 @@ class _Adam:
         for name, values in self.state_dict().items():
             for mine, saved in zip(values, state[name], strict=True):
                 mine.copy_(saved)
+
+
+class _InterruptBetweenSteps:
+    """Holds Ctrl-C (or the kernel's stop button) back until the step under way is whole.
+
+    A checkpoint taken half-way through a step would not continue as the uninterrupted run does.
+    """
+
+    asked = False
+
+    def __enter__(self) -> _InterruptBetweenSteps:
+        self._previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:  # a second time: stop at once
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
 
 
 class _Run:
@@ -361,8 +386,14 @@ class _Run:
                 f"{path} was written by a run with {name} = {theirs}, this run has {ours}; "
                 "use the same settings to go on with it, or name another file"
             )
-        for name, part in self.parts.items():
-            part.load_state_dict(content["parts"][name])
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(content["parts"][name])
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{path} holds other networks than these; name another file, or build the "
+                f"networks as that run did ({str(error).splitlines()[-1].strip()})"
+            ) from error
         self.rng.set_state(content["rng"])
         torch.set_rng_state(content["global_rng"])
         self.history = History(**content["history"])
@@ -438,14 +469,14 @@ def _check_shapes(
     with torch.no_grad():
         real = draw_real(2, rng)
         fake = generator(draw_latent(2, rng).to(place.device, place.dtype))
+        if fake.shape[1:] != real.shape[1:]:
+            raise ValueError(
+                f"the generator makes samples of shape {tuple(fake.shape[1:])}, the data has "
+                f"{tuple(real.shape[1:])}; make them the same"
+            )
         output = discriminator(real)
     generator.train(modes[0])
     discriminator.train(modes[1])
-    if fake.shape[1:] != real.shape[1:]:
-        raise ValueError(
-            f"the generator makes samples of shape {tuple(fake.shape[1:])}, the data has "
-            f"{tuple(real.shape[1:])}; make them the same"
-        )
     if output.numel() != 2:
         raise ValueError(
             f"the discriminator returns shape {tuple(output.shape)} for 2 samples; it must "

@@ -1,0 +1,156 @@
+"""Laws of every GAN objective, its closed forms, and its slopes at extreme critic outputs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import sympy as sp
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganlib import losses
+from ganlib.formulas import textbook
+
+s = losses.critic_output
+D = 1 / (1 + sp.exp(-s))
+
+ALL = {
+    "minimax": losses.minimax(),
+    "non_saturating": losses.non_saturating(),
+    "maximum_likelihood": losses.maximum_likelihood(),
+    "least_squares": losses.least_squares(),
+    "least_squares_pm1": losses.least_squares(-1, 1, 0),
+    "wasserstein": losses.wasserstein(),
+    "hinge": losses.hinge(),
+}
+
+# (on_real, on_fake, of_generator) as the papers write them, with D = sigmoid(s).
+TEXTBOOK = {
+    "minimax": (-sp.log(D), -sp.log(1 - D), sp.log(1 - D)),
+    "non_saturating": (-sp.log(D), -sp.log(1 - D), -sp.log(D)),
+    "maximum_likelihood": (-sp.log(D), -sp.log(1 - D), -sp.exp(sp.log(D / (1 - D))) / 2),
+    "least_squares": ((s - 1) ** 2 / 2, s**2 / 2, (s - 1) ** 2 / 2),
+    "least_squares_pm1": ((s - 1) ** 2 / 2, (s + 1) ** 2 / 2, s**2 / 2),
+    "wasserstein": (-s, s, -s),
+    "hinge": (sp.Max(0, 1 - s), sp.Max(0, 1 + s), -s),
+}
+
+# Slope of the generator's cost by the critic output, at s = -1e4 and s = 1e4.
+EXTREME_SLOPES = {
+    "minimax": (0.0, -1.0),
+    "non_saturating": (-1.0, 0.0),
+    "maximum_likelihood": (0.0, -math.inf),  # e^10000 is outside both formats
+    "least_squares": (-10001.0, 9999.0),
+    "least_squares_pm1": (-1e4, 1e4),
+    "wasserstein": (-1.0, -1.0),
+    "hinge": (-1.0, -1.0),
+}
+
+outputs = st.lists(st.floats(-30, 30), min_size=1, max_size=20).map(
+    lambda values: torch.tensor(values, dtype=torch.float64)
+)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_trained_formula_is_the_textbook_formula(name: str) -> None:
+    loss = ALL[name]
+    trained = (loss.on_real, loss.on_fake, loss.of_generator)
+    for stable, printed in zip(trained, TEXTBOOK[name], strict=True):
+        difference = sp.expand_log(sp.factor(textbook(stable) - printed), force=True)
+        assert sp.simplify(difference) == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+@given(real=outputs, fake=outputs)
+def test_torch_value_is_the_mean_of_the_formula(
+    name: str, real: torch.Tensor, fake: torch.Tensor
+) -> None:
+    loss = ALL[name]
+    on_real, on_fake, of_generator = (sp.lambdify(s, formula, "math") for formula in TEXTBOOK[name])
+    expected = sum(map(on_real, real.tolist())) / len(real)
+    expected += sum(map(on_fake, fake.tolist())) / len(fake)
+    # The textbook form loses digits where D rounds to 1: compare loosely, the slopes are exact.
+    assert loss.discriminator(real, fake).item() == pytest.approx(expected, rel=1e-2, abs=1e-3)
+    expected = sum(map(of_generator, fake.tolist())) / len(fake)
+    assert loss.generator(fake).item() == pytest.approx(expected, rel=1e-2, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_slopes_at_extreme_outputs(name: str, dtype: torch.dtype) -> None:
+    point = torch.tensor([-1e4, 1e4], dtype=dtype, requires_grad=True)
+    loss = ALL[name]
+    (slope,) = torch.autograd.grad(2 * loss.generator(point), point)
+    assert slope.tolist() == pytest.approx(list(EXTREME_SLOPES[name]))
+    value = loss.discriminator(point, point)
+    assert torch.isfinite(value)
+    (slope,) = torch.autograd.grad(value, point)
+    assert torch.isfinite(slope).all()
+
+
+def test_the_non_saturating_slope_at_logit_minus_forty_is_minus_one() -> None:
+    # A published library gives -4e-10 here, for want of the logits form.
+    point = torch.tensor([-40.0], requires_grad=True)
+    (slope,) = torch.autograd.grad(losses.non_saturating().generator(point), point)
+    assert slope.item() == -1.0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_second_derivatives_exist(name: str) -> None:
+    point = torch.linspace(-3, 3, 7, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(ALL[name].discriminator(point, point), point, create_graph=True)
+    if slope.requires_grad:
+        (bend,) = torch.autograd.grad(slope.sum(), point)
+        assert (bend >= 0).all()  # every discriminator cost here is convex in its output
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_real_and_fake_are_not_interchangeable(name: str) -> None:
+    high, low = torch.full((4, 1), 2.0), torch.full((4, 1), -2.0)
+    loss = ALL[name]
+    assert loss.discriminator(real=high, fake=low) < loss.discriminator(real=low, fake=high)
+
+
+@pytest.mark.parametrize("name", set(ALL) - {"least_squares", "least_squares_pm1"})
+def test_the_generator_wants_higher_outputs(name: str) -> None:
+    assert ALL[name].generator(torch.tensor([1.0])) < ALL[name].generator(torch.tensor([0.0]))
+
+
+def test_least_squares_at_its_targets() -> None:
+    a, b, c = -0.5, 2.0, 0.75
+    loss = losses.least_squares(a, b, c)
+    assert loss.discriminator(torch.full((3,), b), torch.full((5,), a)).item() == 0.0
+    assert loss.generator(torch.full((3,), c)).item() == 0.0
+    assert loss.generator(torch.full((3,), c + 2)).item() == 2.0
+
+
+def test_equilibrium_values() -> None:
+    logit = torch.zeros(3, 1, dtype=torch.float64)
+    assert losses.minimax().discriminator(logit, logit).item() == pytest.approx(math.log(4))
+    assert losses.hinge().discriminator(logit, logit).item() == 2.0
+
+
+def test_reals_and_fakes_may_differ_in_number() -> None:
+    value = losses.wasserstein().discriminator(torch.ones(8, 1), torch.zeros(2, 1))
+    assert value.item() == -1.0
+
+
+def test_losses_are_values() -> None:
+    assert losses.least_squares(0, 1, 1) == losses.least_squares()
+    assert losses.minimax() != losses.non_saturating()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: losses.least_squares(1, 1, 1), ValueError, "a = b"),
+        (lambda: losses.least_squares(0, math.inf, 1), ValueError, "no target"),
+        (lambda: losses.minimax().generator(torch.ones(3, dtype=torch.int64)), TypeError, "int64"),
+        (lambda: losses.minimax().generator([0.1]), TypeError, "list"),
+        (lambda: losses.minimax().generator(torch.ones(0, 1)), ValueError, r"\(0, 1\)"),
+    ],
+)
+def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()

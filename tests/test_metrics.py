@@ -1,0 +1,169 @@
+"""Every score on cases with a known answer: identical, disjoint, half covered, closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganlib import data, metrics
+
+
+def test_mode_coverage_counted_by_hand() -> None:
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [20.0, 0.0]])
+    samples = torch.tensor([[0.0, 0.29], [0.1, 0.0], [10.0, 0.0], [10.0, 0.31], [5.0, 0.0]])
+    got = metrics.mode_coverage(samples, centres, std=0.1)
+    assert got.modes == 2
+    assert got.high_quality == pytest.approx(3 / 5)
+    # High-quality histogram (2, 1, 0) / 3 against (1, 1, 1) / 3.
+    assert got.reverse_kl == pytest.approx(2 / 3 * math.log(2) + 1 / 3 * math.log(1))
+
+
+def test_a_perfect_sampler_scores_what_theory_says() -> None:
+    ring = data.ring()
+    count = 100_000
+    got = metrics.mode_coverage(ring.sample(count), ring.centres, ring.std)
+    share = 1 - math.exp(-4.5)
+    assert metrics.perfect_high_quality() == pytest.approx(share)
+    assert got.modes == 8
+    assert got.high_quality == pytest.approx(share, abs=6 * math.sqrt(share * (1 - share) / count))
+    assert got.reverse_kl < 1e-3
+
+
+@pytest.mark.parametrize("kept", range(1, 9))
+def test_collapse_to_some_modes(kept: int) -> None:
+    ring = data.ring()
+    samples = ring.centres[torch.arange(840) % kept]
+    got = metrics.mode_coverage(samples, ring.centres, ring.std)
+    assert got.modes == kept
+    assert got.high_quality == 1.0
+    assert got.reverse_kl == pytest.approx(math.log(8 / kept), abs=1e-12)
+
+
+def test_no_sample_near_a_mode() -> None:
+    got = metrics.mode_coverage(torch.full((9, 2), 50.0), data.ring().centres, 0.01)
+    assert got == (0, 0.0, math.inf)
+
+
+def test_perfect_share_by_dimension() -> None:
+    assert metrics.perfect_high_quality(1, 1.0) == pytest.approx(math.erf(1 / math.sqrt(2)))
+
+
+def test_precision_and_recall_of_identical_and_disjoint_sets() -> None:
+    points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    assert metrics.precision_recall(points, points) == (1.0, 1.0)
+    assert metrics.precision_recall(points, points + 100) == (0.0, 0.0)
+
+
+def test_precision_and_recall_tell_dropping_from_inventing() -> None:
+    rng = torch.Generator().manual_seed(0)
+    left, right = torch.randn(300, 2, generator=rng), 50 + torch.randn(300, 2, generator=rng)
+    again = torch.randn(300, 2, generator=rng)
+    dropping = metrics.precision_recall(torch.cat([left, right]), again)
+    assert dropping.precision > 0.9
+    assert dropping.recall == pytest.approx(0.5, abs=0.05)
+    inventing = metrics.precision_recall(again, torch.cat([left, right]))
+    assert inventing.precision == pytest.approx(0.5, abs=0.05)
+    assert inventing.recall > 0.9
+
+
+def test_density_and_coverage() -> None:
+    rng = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(1000, 2, generator=rng), torch.randn(1000, 2, generator=rng)
+    got = metrics.density_coverage(real, fake)
+    assert got.density == pytest.approx(1.0, abs=0.1)
+    assert got.coverage == pytest.approx(1 - 2**-5, abs=0.03)
+    assert metrics.density_coverage(real, fake + 100) == (0.0, 0.0)
+    one_point = metrics.density_coverage(real, real[:1].expand(1000, 2))
+    assert one_point.coverage < 0.05
+
+
+@given(shift=st.floats(-5, 5), scale=st.floats(0.1, 4))
+def test_frechet_distance_of_shifted_and_scaled_features(shift: float, scale: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(50, 3, generator=rng, dtype=torch.float64)
+    variance = torch.cov(x.T).trace().item()
+    y = scale * (x - x.mean(0)) + x.mean(0) + shift
+    # N(m, S) to N(m + shift, scale^2 S): |shift|^2 + (1 - scale)^2 tr S.
+    expected = 3 * shift**2 + (1 - scale) ** 2 * variance
+    assert metrics.frechet_distance(x, y) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+def test_frechet_distance_with_a_rotation() -> None:
+    # Diagonal covariances in swapped order: sum over axes of (sqrt a - sqrt b)^2.
+    rng = torch.Generator().manual_seed(1)
+    base = torch.randn(400, 2, generator=rng, dtype=torch.float64)
+    base = base - base.mean(0)
+    base = base @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(base.T))).T
+    x, y = base * torch.tensor([1.0, 3.0]), base * torch.tensor([3.0, 1.0])
+    assert metrics.frechet_distance(x, y) == pytest.approx(8.0, rel=1e-6)
+    assert metrics.frechet_distance(x, x) == pytest.approx(0.0, abs=1e-9)
+    assert metrics.frechet_distance(x[:, :1], y[:, :1]) == pytest.approx(4.0, rel=1e-6)
+
+
+def test_frechet_distance_with_singular_covariance() -> None:
+    flat = torch.zeros(10, 4)
+    flat[:, 0] = torch.arange(10.0)
+    assert metrics.frechet_distance(flat, flat + 2) == pytest.approx(16.0, rel=1e-6)
+
+
+BOX = (-1.0, 1.0, -1.0, 1.0)
+
+
+def test_histograms_identical_and_disjoint() -> None:
+    left = torch.rand(500, 2) * 0.5 - 1
+    assert metrics.histogram_divergences(left, left, BOX) == (0.0, 0.0, 0.0, 0.0)
+    kl, reverse_kl, jsd, tv = metrics.histogram_divergences(left, left + 1.5, BOX)
+    assert kl == reverse_kl == math.inf
+    assert jsd == pytest.approx(math.log(2))
+    assert tv == pytest.approx(1.0)
+
+
+def test_histograms_half_covered() -> None:
+    both = torch.tensor([[-0.5, 0.0], [0.5, 0.0]]).repeat(10, 1)
+    half = torch.tensor([[-0.5, 0.0]]).repeat(7, 1)
+    kl, reverse_kl, jsd, tv = metrics.histogram_divergences(both, half, BOX, bins=2)
+    assert kl == math.inf
+    assert reverse_kl == pytest.approx(math.log(2))
+    expected = (math.log(2 / 3) / 2 + math.log(2) / 2 + math.log(4 / 3)) / 2
+    assert jsd == pytest.approx(expected)
+    assert tv == pytest.approx(0.5)
+
+
+def test_points_outside_count_in_the_border_cells() -> None:
+    inside, outside = torch.tensor([[0.99, 0.99]]), torch.tensor([[7.0, 9.0]])
+    assert metrics.histogram_divergences(inside, outside, BOX).tv == 0.0
+
+
+@given(st.integers(0, 10_000))
+def test_divergences_of_histograms_are_never_negative(seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    got = metrics.histogram_divergences(
+        torch.randn(30, 2, generator=rng), torch.randn(40, 2, generator=rng), BOX, bins=3
+    )
+    assert min(got) >= 0
+    assert got.jsd <= math.log(2) + 1e-12
+    assert got.tv <= 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: metrics.mode_coverage(x, x, 0.0), "std is 0.0"),
+        (lambda x: metrics.mode_coverage(x[:, 0], x, 1.0), r"samples has shape \(4,\)"),
+        (lambda x: metrics.mode_coverage(x[:0], x, 1.0), r"\(0, 2\)"),
+        (lambda x: metrics.mode_coverage(x / 0 * 0, x, 1.0), "NaN"),
+        (lambda x: metrics.frechet_distance(x, x[:, :1]), "2 columns, fake has 1"),
+        (lambda x: metrics.frechet_distance(x[:1], x), "at least 2"),
+        (lambda x: metrics.precision_recall(x, x, 4), "neighbours is 4"),
+        (lambda x: metrics.density_coverage(x, x, 0), "neighbours is 0"),
+        (lambda x: metrics.histogram_divergences(x, x, (1, 0, 0, 1)), "limits are"),
+        (lambda x: metrics.histogram_divergences(x[:, :1], x[:, :1], BOX), "1 columns"),
+    ],
+)
+def test_bad_input_is_named(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(torch.ones(4, 2))

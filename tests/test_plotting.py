@@ -1,0 +1,91 @@
+"""Figures: the same bytes twice, small files, and errors for the wrong shape."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from ganlib import plotting
+
+mpl.use("agg")
+
+
+@pytest.fixture(autouse=True)
+def _own_style():
+    with mpl.rc_context():
+        plotting.setup()
+        yield
+    plt.close("all")
+
+
+def _svg() -> str:
+    figure, ax = plt.subplots()
+    plotting.scatter(ax, torch.randn(900, 2, generator=torch.Generator().manual_seed(0)))
+    plotting.kde_contours(ax, np.random.default_rng(0).normal(size=(80, 2)), (-3, 3, -3, 3))
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def test_two_runs_give_the_same_bytes() -> None:
+    assert _svg() == _svg()
+
+
+def test_many_points_stay_small() -> None:
+    assert len(_svg()) < 200_000
+
+
+def _luminance(colour: str) -> float:
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+                for c in mpl.colors.to_rgb(colour)]  # fmt: skip
+    return float(np.dot(channels, (0.2126, 0.7152, 0.0722)))
+
+
+def _contrast(a: str, b: str) -> float:
+    light, dark = sorted((_luminance(a), _luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("colour", [plotting.INK, *plotting.CYCLE])
+@pytest.mark.parametrize("ground", ["#ffffff", "#121212"])
+def test_colours_are_legible_on_both_grounds(colour: str, ground: str) -> None:
+    # WCAG 2.1 asks 3:1 of graphics; text is drawn in INK.
+    assert _contrast(colour, ground) >= (4.0 if colour == plotting.INK else 2.9)
+
+
+@pytest.mark.parametrize("shape", [(5, 28, 28), (5, 1, 8, 8), (5, 3, 8, 8)])
+def test_image_grid_tiles_in_order(shape: tuple[int, ...]) -> None:
+    images = torch.full(shape, -1.0)
+    images[1] = 1.0
+    figure = plotting.image_grid(images, columns=4)
+    picture = figure.axes[0].images[0].get_array()
+    height, width = shape[-2:]
+    assert picture.shape[:2] == (2 * height, 4 * width)
+    assert np.mean(picture[0, width]) == pytest.approx(1.0)
+    assert np.asarray(picture).mean() == pytest.approx(1 / 8)
+
+
+def test_spread_shades_the_full_range() -> None:
+    _, ax = plt.subplots()
+    plotting.spread(ax, [0, 1], torch.tensor([[0.0, 1.0], [2.0, 3.0], [1.0, 9.0]]))
+    assert ax.lines[0].get_ydata().tolist() == [1.0, 3.0]
+    extent = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (extent.min(), extent.max()) == (0.0, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda ax: plotting.scatter(ax, torch.ones(3, 3)), r"\(3, 3\)"),
+        (lambda ax: plotting.image_grid(torch.ones(3, 2, 4, 4)), r"\(3, 2, 4, 4\)"),
+        (lambda ax: plotting.spread(ax, [0, 1, 2], torch.ones(2, 2)), r"\(2, 2\)"),
+    ],
+)
+def test_bad_shapes_are_named(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(plt.subplots()[1])

@@ -1,0 +1,68 @@
+"""The helpers of the check cells accept what is true and refute what is false, with numbers."""
+
+from __future__ import annotations
+
+import pytest
+import sympy as sp
+
+from ganlib import formulas, proofs
+
+p, q, D = sp.symbols("p q D", positive=True)
+s = sp.Symbol("s", real=True)
+
+
+def test_equal_sides_pass() -> None:
+    proofs.assert_equal(sp.log(p * q), sp.log(p) + sp.log(q))
+    proofs.assert_equal(formulas.softplus(s) - formulas.softplus(-s), s)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (sp.log(p / q), sp.log(p) + sp.log(q)),  # a sign
+        ((p + q) ** 2, p**2 + q**2),  # a cross term
+        (formulas.softplus(s), formulas.softplus(-s)),  # a swapped logit
+        (sp.Integer(0), sp.Rational(1, 10**9)),  # constants that are nearly equal
+    ],
+)
+def test_unequal_sides_get_a_counterexample(left: sp.Expr, right: sp.Expr) -> None:
+    with pytest.raises(AssertionError, match="the two sides differ"):
+        proofs.assert_equal(left, right, "a false claim")
+
+
+def test_where_restricts_the_points() -> None:
+    proofs.assert_nonnegative(5 - s, where=lambda s: s < 5)
+    with pytest.raises(AssertionError, match="negative"):
+        proofs.assert_nonnegative(5 - s, where=lambda s: s > 5)
+    with pytest.raises(ValueError, match="no random point"):
+        proofs.assert_nonnegative(s, where=lambda s: s > 10**9)
+
+
+def test_maximiser() -> None:
+    value = p * sp.log(D) + q * sp.log(1 - D)
+    proofs.assert_maximiser(value, D, p / (p + q))
+    with pytest.raises(AssertionError, match="first-order"):
+        proofs.assert_maximiser(value, D, q / (p + q))
+    with pytest.raises(AssertionError, match="not concave"):
+        proofs.assert_maximiser(-value, D, p / (p + q))
+    with pytest.raises(AssertionError, match="linear"):
+        proofs.assert_maximiser(0 * D + 3, D, p)
+
+
+def test_minimiser() -> None:
+    cost = p * (s - 1) ** 2 + q * s**2
+    proofs.assert_minimiser(cost, s, p / (p + q))
+    with pytest.raises(AssertionError):
+        proofs.assert_minimiser(cost, s, q / (p + q))
+
+
+def test_nonnegative() -> None:
+    proofs.assert_nonnegative((p - q) ** 2)
+    with pytest.raises(AssertionError, match="negative"):
+        proofs.assert_nonnegative(p - q)
+
+
+def test_gradient() -> None:
+    proofs.assert_gradient(sp.log(D), D, 1 / D)
+    with pytest.raises(AssertionError):
+        proofs.assert_gradient(sp.log(1 - D), D, 1 / (1 - D))
