@@ -1,0 +1,1 @@
+"""What builds, serves and checks the book. No mathematics lives here."""
