@@ -1,0 +1,428 @@
+"""Distances: each against an independent computation, and the laws of a distance."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import scipy.stats
+import sympy as sp
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate
+from torch import Tensor
+
+from ganlib import distances
+from ganlib.distances import (
+    cramer,
+    energy,
+    fisher,
+    fisher_critic,
+    kantorovich_potential,
+    mmd2,
+    mmd2_gaussians,
+    mmd_witness,
+    sobolev,
+    sobolev_critic,
+    transport_plan,
+    wasserstein_1d,
+    wasserstein_gaussians,
+    wasserstein_matching,
+)
+
+points = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=12)
+masses = st.lists(st.one_of(st.just(0.0), st.floats(0.01, 1)), min_size=6, max_size=6).filter(any)
+
+
+def double(values) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def probability(values) -> Tensor:
+    vector = double(values)
+    return vector / vector.sum()
+
+
+def rng(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(mean: float, std: float, count: int = 4000) -> Tensor:
+    """Equally likely points that stand for a Gaussian: its quantiles at midpoints."""
+    levels = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    return mean + std * torch.special.ndtri(levels)
+
+
+LINE = {"wasserstein_1d": wasserstein_1d, "cramer": cramer, "energy": energy}
+ALL = {**LINE, "mmd2": mmd2}
+
+
+class TestLaws:
+    """What holds for every sample distance."""
+
+    @pytest.mark.parametrize("name", ALL)
+    @given(x=points, y=points)
+    @settings(max_examples=40, deadline=None)
+    def test_a_distance(self, name: str, x: list[float], y: list[float]) -> None:
+        distance = ALL[name]
+        value = distance(double(x), double(y)).item()
+        assert value >= -1e-12
+        assert value == pytest.approx(distance(double(y), double(x)).item(), abs=1e-12)
+        assert distance(double(x), double(x)).item() == pytest.approx(0, abs=1e-12)
+        # A distribution is what counts: neither order nor repetition of a whole sample matters.
+        assert value == pytest.approx(distance(double(x[::-1] * 2), double(y)).item(), abs=1e-10)
+
+    @pytest.mark.parametrize("name", ALL)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_distinct_samples_are_apart_and_keep_their_dtype(self, name, dtype) -> None:
+        value = ALL[name](torch.tensor([0.0, 1.0], dtype=dtype), torch.tensor([0.5], dtype=dtype))
+        assert value.dtype == dtype
+        assert value.shape == ()
+        assert value > 0.01
+
+    @pytest.mark.parametrize("name", LINE)
+    def test_scales_and_shifts_with_the_points(self, name: str) -> None:
+        x, y = torch.randn(9, generator=rng(0)).double(), torch.randn(7, generator=rng(1)).double()
+        value = LINE[name](x, y)
+        torch.testing.assert_close(LINE[name](3 * x, 3 * y), 3 * value)
+        torch.testing.assert_close(LINE[name](x + 5, y + 5), value)
+        torch.testing.assert_close(LINE[name](-x[:, None], -y[:, None]), value)
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_gradient_in_the_points(self, name: str) -> None:
+        x = torch.randn(6, generator=rng(2), dtype=torch.float64).requires_grad_()
+        y = torch.randn(5, generator=rng(3), dtype=torch.float64).requires_grad_()
+        assert torch.autograd.gradcheck(ALL[name], (x, y))
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_gradient_at_coinciding_points_is_finite(self, name: str) -> None:
+        x = torch.zeros(4, requires_grad=True)
+        ALL[name](x, torch.tensor([0.0, 2.0])).backward()
+        assert torch.isfinite(x.grad).all()
+
+    @pytest.mark.parametrize("name", ALL)
+    @pytest.mark.parametrize(
+        ("x", "error", "message"),
+        [
+            (torch.zeros(0), ValueError, "empty"),
+            (torch.tensor([1.0, math.nan]), ValueError, "NaN"),
+            (torch.tensor([1, 2]), TypeError, "floating-point"),
+            (torch.zeros(2, 2, 2), ValueError, "shape"),
+        ],
+    )
+    def test_bad_samples(self, name, x, error, message) -> None:
+        with pytest.raises(error, match=message):
+            ALL[name](x, torch.ones(2))
+
+
+class TestLine:
+    @given(x=points, y=points)
+    @settings(max_examples=60, deadline=None)
+    def test_against_scipy(self, x: list[float], y: list[float]) -> None:
+        expected = scipy.stats.wasserstein_distance(x, y)
+        assert wasserstein_1d(double(x), double(y)).item() == pytest.approx(expected, abs=1e-9)
+        # scipy's energy distance is the root of 2 E|X-Y| - ... = twice Cramér
+        root = scipy.stats.energy_distance(x, y)
+        assert energy(double(x), double(y)).item() == pytest.approx(root**2, abs=1e-9)
+        assert cramer(double(x), double(y)).item() == pytest.approx(root**2 / 2, abs=1e-9)
+
+    @given(p=masses, q=masses, at=st.permutations([-3.0, -1.5, 0.0, 0.25, 2.0, 7.0]))
+    @settings(max_examples=30, deadline=None)
+    def test_weights_against_both_linear_programmes(self, p, q, at) -> None:
+        p, q, at = probability(p), probability(q), double(at)
+        distance = (at[:, None] - at).abs()
+        value = wasserstein_1d(at, at, p, q).item()
+        cost, plan = transport_plan(p, q, distance)
+        best, critic = kantorovich_potential(p, q, distance)
+        assert cost.item() == pytest.approx(value, abs=1e-9)
+        assert best.item() == pytest.approx(value, abs=1e-9)
+        torch.testing.assert_close(plan.sum(1), p, atol=1e-9, rtol=0)
+        torch.testing.assert_close(plan.sum(0), q, atol=1e-9, rtol=0)
+        assert (plan >= 0).all()
+        assert ((critic[:, None] - critic) <= distance + 1e-9).all()
+        assert critic[0] == 0
+
+    def test_same_size_is_sorting(self) -> None:
+        x, y = torch.randn(200, generator=rng(4)), torch.randn(200, generator=rng(5))
+        expected = (x.sort().values - y.sort().values).abs().mean()
+        torch.testing.assert_close(wasserstein_1d(x, y), expected)
+
+    def test_float32_keeps_its_digits_far_from_the_origin_and_in_large_samples(self) -> None:
+        x = 1e4 + torch.rand(100_000, generator=rng(6))
+        assert wasserstein_1d(x, x + 0.25).item() == pytest.approx(0.25, rel=1e-6)
+        assert cramer(x[:1], x[:1] + 0.25).item() == pytest.approx(0.25, rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("weights", "message"),
+        [
+            (double([0.5, 0.6]), "sums to 1.1"),
+            (double([1.5, -0.5]), "negative"),
+            (double([1.0]), "one weight"),
+        ],
+    )
+    def test_bad_weights(self, weights, message) -> None:
+        with pytest.raises(ValueError, match=message):
+            wasserstein_1d(double([0, 1]), double([0.0]), weights)
+
+    def test_refuses_the_plane(self) -> None:
+        with pytest.raises(ValueError, match="lives on the line"):
+            wasserstein_1d(torch.zeros(3, 2), torch.zeros(3, 2))
+
+
+class TestGaussians:
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ((0, 1), (0, 2)),
+            ((0, 1), (3, 1)),
+            ((-1, 0.5), (2, 3)),
+            ((1, 0), (1, 2)),
+            ((0, 0), (4, 0)),
+        ],
+    )
+    def test_w1_against_quadrature(self, first, second) -> None:
+        delta_mean, delta_std = first[0] - second[0], first[1] - second[1]
+        expected, _ = integrate.quad(
+            lambda z: abs(delta_mean + delta_std * z) * math.exp(-z * z / 2), -12, 12, limit=400,
+            points=[-delta_mean / delta_std] if delta_std else None,
+        )  # fmt: skip
+        value = wasserstein_gaussians(*first, *second).item()
+        assert value == pytest.approx(expected / math.sqrt(2 * math.pi), rel=1e-9)
+
+    def test_w1_of_nearly_equal_deviations_and_its_gradient(self) -> None:
+        # Half of the standard normal's mean |Z| at equal means; exactly 0 for equal Gaussians.
+        assert wasserstein_gaussians(0, 1, 0, 1) == 0
+        for std in (1.0, 1 + 1e-12, 1.01):
+            mean = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+            value = wasserstein_gaussians(mean, std, 0, 1)
+            value.backward()
+            assert value.item() == pytest.approx(2, rel=1e-9)
+            assert mean.grad.item() == pytest.approx(1, rel=1e-9)
+
+    @pytest.mark.parametrize("length_scale", [0.3, 1.0, 4.0])
+    def test_samples_agree_with_the_closed_forms(self, length_scale: float) -> None:
+        x, y = normal(0.5, 1.0, 1500), normal(-1.0, 2.0, 1500)
+        assert mmd2(x, y, length_scale).item() == pytest.approx(
+            mmd2_gaussians(0.5, 1, -1, 2, length_scale).item(), rel=2e-3
+        )
+        assert wasserstein_1d(x, y).item() == pytest.approx(
+            wasserstein_gaussians(0.5, 1, -1, 2).item(), rel=2e-3
+        )
+
+    def test_formulas_are_exported_as_mathematics(self) -> None:
+        at_two = distances.GAUSSIAN_W1.subs(distances.mean_gap, 2)
+        assert sp.limit(at_two, distances.std_gap, 0, "+") == 2
+        equal = {distances.std_q: distances.std_p, distances.mean_gap: 0}
+        assert sp.simplify(distances.GAUSSIAN_MMD2.subs(equal)) == 0
+
+    def test_bad_parameters(self) -> None:
+        with pytest.raises(ValueError, match="-1"):
+            wasserstein_gaussians(0, -1, 0, 1)
+        with pytest.raises(ValueError, match="-2"):
+            mmd2_gaussians(0, 1, 0, -2)
+        with pytest.raises(ValueError, match="length_scale = 0"):
+            mmd2_gaussians(0, 1, 0, 1, 0)
+
+
+class TestEnergyAndMmd:
+    def test_plane_by_hand(self) -> None:
+        x, y = torch.tensor([[0.0, 0.0], [3.0, 4.0]]), torch.tensor([[0.0, 4.0]])
+        # cross distances 4 and 3; within x the pairs are 0, 5, 5, 0
+        torch.testing.assert_close(energy(x, y), torch.tensor(2 * 3.5 - 2.5))
+        kernel = [math.exp(-d * d / 8) for d in (4, 3, 5)]
+        expected = (2 + 2 * kernel[2]) / 4 + 1 - (kernel[0] + kernel[1])
+        assert mmd2(x, y, 2.0).item() == pytest.approx(expected, rel=1e-6)
+
+    def test_unbiased_mean_is_the_mmd_of_the_distributions(self) -> None:
+        draws = torch.randn(4000, 2, 6, generator=rng(7), dtype=torch.float64)
+        values = torch.stack([mmd2(a, b + 0.7, 1.0, unbiased=True) for a, b in draws])
+        error = values.std() / len(values) ** 0.5
+        assert abs(values.mean() - mmd2_gaussians(0, 1, 0.7, 1)) < 4 * error
+        biased = torch.stack([mmd2(a, b + 0.7, 1.0) for a, b in draws[:500]])
+        assert biased.mean() > mmd2_gaussians(0, 1, 0.7, 1) + 0.1
+
+    @pytest.mark.parametrize("dimension", [1, 3])
+    def test_witness_attains_and_no_unit_function_beats_it(self, dimension: int) -> None:
+        x = torch.randn(20, dimension, generator=rng(8), dtype=torch.float64)
+        y = torch.randn(15, dimension, generator=rng(9), dtype=torch.float64) + 0.5
+        best = mmd2(x, y, 0.8).sqrt()
+        critic = mmd_witness(x, y, 0.8)
+        torch.testing.assert_close(critic(x).mean() - critic(y).mean(), best)
+        # f = sum_i a_i k(c_i, .) has the norm sqrt(a K a)
+        for seed in range(20):
+            centres = torch.randn(5, dimension, generator=rng(seed), dtype=torch.float64)
+            a = torch.randn(5, generator=rng(100 + seed), dtype=torch.float64)
+            gram = torch.exp(-torch.cdist(centres, centres).square() / (2 * 0.64))
+            values = [torch.exp(-torch.cdist(s, centres).square() / 1.28) @ a for s in (x, y)]
+            gap = (values[0].mean() - values[1].mean()) / (a @ gram @ a).sqrt()
+            assert gap.abs() <= best + 1e-12
+
+    def test_errors(self) -> None:
+        x = torch.ones(3, 2)
+        with pytest.raises(ValueError, match="dimension 2 and y in dimension 3"):
+            energy(x, torch.ones(3, 3))
+        for bad in (0.0, -1.0, math.inf, math.nan):
+            with pytest.raises(ValueError, match="length_scale"):
+                mmd2(x, x, bad)
+        with pytest.raises(ValueError, match="two or more"):
+            mmd2(x[:1], x, 1.0, unbiased=True)
+        with pytest.raises(ValueError, match="same sample"):
+            mmd_witness(x, x)
+
+
+class TestMatching:
+    @pytest.mark.parametrize("dimension", [1, 2, 5])
+    def test_against_the_transport_programme(self, dimension: int) -> None:
+        x = torch.randn(9, dimension, generator=rng(10), dtype=torch.float64)
+        y = torch.randn(9, dimension, generator=rng(11), dtype=torch.float64) * 2
+        uniform = torch.full((9,), 1 / 9, dtype=torch.float64)
+        cost, _ = transport_plan(uniform, uniform, torch.cdist(x, y))
+        torch.testing.assert_close(wasserstein_matching(x, y), cost)
+        if dimension == 1:
+            torch.testing.assert_close(wasserstein_matching(x, y), wasserstein_1d(x, y))
+
+    def test_gradient_and_dtype(self) -> None:
+        x = torch.randn(6, 2, generator=rng(12), dtype=torch.float64).requires_grad_()
+        y = torch.randn(6, 2, generator=rng(13), dtype=torch.float64).requires_grad_()
+        assert torch.autograd.gradcheck(wasserstein_matching, (x, y))
+        assert wasserstein_matching(x.float(), x.float()).dtype == torch.float32
+        assert wasserstein_matching(x, x) == 0
+
+    def test_errors(self) -> None:
+        with pytest.raises(ValueError, match="3 points and y has 2"):
+            wasserstein_matching(torch.zeros(3, 2), torch.zeros(2, 2))
+
+
+class TestFisher:
+    @given(p=masses, q=masses, v=st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+    @settings(max_examples=60, deadline=None)
+    def test_supremum(self, p, q, v) -> None:
+        p, q, v = probability(p), probability(q), double(v)
+        best = fisher(p, q)
+        norm = ((p + q) / 2 * v.square()).sum().sqrt()
+        if norm > 1e-6:
+            assert ((p - q) * v).sum() / norm <= best + 1e-9
+        if (p != q).any():
+            critic = fisher_critic(p, q)
+            torch.testing.assert_close(((p - q) * critic).sum(), best)
+            size = ((p + q) / 2 * critic.square()).sum()
+            torch.testing.assert_close(size, double(1.0), rtol=1e-6, atol=1e-6)
+            assert (critic[(p + q) == 0] == 0).all()
+
+    def test_values(self) -> None:
+        p, q = double([[1.0, 0, 0], [0.5, 0.5, 0]]), double([0, 0.5, 0.5])
+        # Delta = 2, and 1/2 + 0 + 1/2
+        torch.testing.assert_close(fisher(p, q), double([2.0, math.sqrt(2)]))
+        assert fisher(q, q) == 0
+        with pytest.raises(ValueError, match="p = q"):
+            fisher_critic(q, q)
+
+    @pytest.mark.parametrize(
+        ("q", "message"),
+        [([0.5, 0.5], "q has 2"), ([0.5, 0.5, 0.5], "sums to 1.5"), ([2, -1, 0], "negative")],
+    )
+    def test_bad_vectors(self, q, message) -> None:
+        with pytest.raises(ValueError, match=message):
+            fisher(double([1.0, 0, 0]), double(q))
+
+
+class TestSobolev:
+    AT = double([-2.0, -1.5, 0.0, 0.5, 2.0, 3.0])
+
+    def norm(self, f: Tensor, density: Tensor) -> Tensor:
+        length = self.AT.diff()
+        return (density * (f.diff() / length).square() * length).sum(-1).sqrt()
+
+    @given(p=masses, q=masses, v=st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+    @settings(max_examples=60, deadline=None)
+    def test_supremum(self, p, q, v) -> None:
+        p, q, v = probability(p), probability(q), double(v)
+        density = double([0.1, 0.3, 0.2, 0.5, 0.05])
+        best = sobolev(p, q, self.AT, density)
+        norm = self.norm(v, density)
+        if norm > 1e-6:
+            assert ((p - q) * v).sum() / norm <= best + 1e-9
+        if best > 1e-9:
+            critic = sobolev_critic(p, q, self.AT, density)
+            torch.testing.assert_close(((p - q) * critic).sum(), best)
+            torch.testing.assert_close(self.norm(critic, density), double(1.0))
+            assert critic[0] == 0
+
+    def test_default_measure_converges_to_the_integral(self) -> None:
+        # Uniform on [0, 1] against the density 2x: F_p - F_q = x - x^2, m = (1 + 2x) / 2.
+        expected, _ = integrate.quad(lambda x: (x - x * x) ** 2 / ((1 + 2 * x) / 2), 0, 1)
+        at = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
+        value = sobolev(torch.full_like(at, 1 / 2000), at / at.sum(), at)
+        assert value.item() == pytest.approx(math.sqrt(expected), rel=1e-5)
+
+    @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+    def test_thin_tails_cost_nothing(self, shift: float) -> None:
+        # Two Gaussians: beyond 8 standard deviations both have no mass to speak of.
+        def value(reach: float) -> float:
+            at = torch.linspace(-reach, shift + reach, 3001, dtype=torch.float64)
+            p, q = (torch.softmax(-((at - m) ** 2) / 2, 0) for m in (0.0, shift))
+            return sobolev(p, q, at).item()
+
+        expected, _ = integrate.quad(
+            lambda x: (scipy.stats.norm.sf(x) - scipy.stats.norm.sf(x - shift)) ** 2
+            / ((scipy.stats.norm.pdf(x) + scipy.stats.norm.pdf(x - shift)) / 2),
+            -12, 12 + shift, limit=500,
+        )  # fmt: skip
+        assert value(8) == pytest.approx(math.sqrt(expected), rel=1e-3)
+        assert value(30) == pytest.approx(math.sqrt(expected), rel=1e-3)
+
+    def test_unit_density_is_the_root_of_cramer(self) -> None:
+        p, q = probability([1, 2, 0, 4, 0, 1]), probability([0, 1, 3, 1, 1, 0])
+        value = sobolev(p, q, self.AT, torch.ones(5, dtype=torch.float64))
+        torch.testing.assert_close(value.square(), cramer(self.AT, self.AT, p, q))
+
+    def test_errors(self) -> None:
+        p, q = double([1.0, 0, 0]), double([0, 0, 1.0])
+        at = double([0.0, 1, 2])
+        with pytest.raises(ValueError, match="infinite"):
+            sobolev(p, q, at, double([0.0, 1.0]))
+        with pytest.raises(ValueError, match="not increasing"):
+            sobolev(p, q, double([0.0, 2, 1]))
+        with pytest.raises(ValueError, match="3 entries for 2 points"):
+            sobolev(p, q, at[:2])
+        with pytest.raises(ValueError, match="2 intervals"):
+            sobolev(p, q, at, double([1.0]))
+        with pytest.raises(ValueError, match="p = q"):
+            sobolev_critic(p, p, at)
+        assert sobolev(p, p, at, double([1.0, 0.0])) == 0
+
+
+class TestProgrammes:
+    @given(p=masses, q=masses, seed=st.integers(0, 1000))
+    @settings(max_examples=25, deadline=None)
+    def test_duality_in_the_plane(self, p, q, seed) -> None:
+        at = torch.randn(6, 2, generator=rng(seed), dtype=torch.float64)
+        distance = torch.cdist(at, at)
+        p, q = probability(p), probability(q)
+        cost, _ = transport_plan(p, q, distance)
+        best, _ = kantorovich_potential(p, q, distance)
+        assert cost.item() == pytest.approx(best.item(), abs=1e-9)
+
+    def test_discrete_metric_gives_total_variation(self) -> None:
+        p, q = probability([3, 1, 0, 2]), probability([1, 1, 1, 1])
+        distance = 1 - torch.eye(4, dtype=torch.float64)
+        expected = (p - q).abs().sum() / 2
+        torch.testing.assert_close(transport_plan(p, q, distance)[0], expected)
+        torch.testing.assert_close(kantorovich_potential(p, q, distance)[0], expected)
+
+    def test_rectangular_plan_and_float32(self) -> None:
+        p, q = torch.softmax(torch.randn(7, generator=rng(1)), 0), torch.tensor([0.3, 0.7])
+        distance = torch.rand(7, 2, generator=rng(2))
+        _, plan = transport_plan(p, q, distance)
+        assert plan.dtype == torch.float64
+        torch.testing.assert_close(plan.sum(0).float(), q)
+
+    def test_errors(self) -> None:
+        p = double([0.5, 0.5])
+        with pytest.raises(ValueError, match="distance"):
+            transport_plan(p, p, torch.zeros(2, 3))
+        with pytest.raises(ValueError, match="square"):
+            kantorovich_potential(p, double([1.0]), torch.zeros(2, 1))
+        with pytest.raises(ValueError, match="sums to"):
+            transport_plan(p, double([0.5, 0.6]), torch.zeros(2, 2))
