@@ -44,7 +44,7 @@ def _sample(
     ordered = sorted(symbols, key=str)
     for _ in range(200):
         point = {symbol: _random_value(symbol, rng) for symbol in ordered}
-        if where is None or where(**{str(k): v for k, v in point.items()}):
+        if where is None or not point or where(**{str(k): v for k, v in point.items()}):
             return point
     return None
 
