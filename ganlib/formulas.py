@@ -21,7 +21,20 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-__all__ = ["compile_formula", "expm1", "log1p", "positive_part", "sigmoid", "softplus", "textbook"]
+__all__ = [
+    "compile_formula",
+    "expm1",
+    "log1mexp",
+    "log1mpower",
+    "log1p",
+    "loglambert",
+    "logsoftplus",
+    "positive_part",
+    "powm1",
+    "sigmoid",
+    "softplus",
+    "textbook",
+]
 
 
 class softplus(sp.Function):
@@ -90,6 +103,95 @@ class log1p(sp.Function):
         return self.rewrite(sp.log)._eval_evalf(prec)
 
 
+class logsoftplus(sp.Function):
+    """``log(log(1 + exp(x)))``, about x on the left, where the softplus itself underflows."""
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sigmoid(self.args[0]) / softplus(self.args[0])
+
+    def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
+        return sp.log(sp.log(1 + sp.exp(x)))
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.log)._eval_evalf(prec)
+
+
+class log1mexp(sp.Function):
+    """``log(1 - exp(x))`` for x < 0, exact at both ends (Maechler 2012)."""
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return -sp.exp(self.args[0]) / (1 - sp.exp(self.args[0]))
+
+    def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
+        return sp.log(1 - sp.exp(x))
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.log)._eval_evalf(prec)
+
+
+class log1mpower(sp.Function):
+    """``log(1 - sigmoid(x)**c)`` for c > 0: about -x on the right, where 1 - sigmoid is lost."""
+
+    nargs = 2
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        if argindex != 1:
+            raise sp.ArgumentIndexError(self, argindex)
+        x, c = self.args
+        return -c * sigmoid(x) ** c * sigmoid(-x) / (1 - sigmoid(x) ** c)
+
+    def _eval_rewrite_as_log(self, x: sp.Expr, c: sp.Expr, **_: Any) -> sp.Expr:
+        return sp.log(1 - (1 + sp.exp(-x)) ** (-c))
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.log)._eval_evalf(prec)
+
+
+class powm1(sp.Function):
+    """``(1 + x)**c - 1`` for x >= -1, without the cancellation at small x."""
+
+    nargs = 2
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        if argindex != 1:
+            raise sp.ArgumentIndexError(self, argindex)
+        x, c = self.args
+        return c * (1 + x) ** (c - 1)
+
+    def _eval_rewrite_as_log(self, x: sp.Expr, c: sp.Expr, **_: Any) -> sp.Expr:
+        return (1 + x) ** c - 1
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.log)._eval_evalf(prec)
+
+
+class loglambert(sp.Function):
+    """``log(W(exp(x)))``, W the Lambert function: the y that solves ``y + exp(y) = x``.
+
+    It needs no exp(x), which overflows long before W does.
+    """
+
+    nargs = 1
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return 1 / (1 + sp.exp(self))
+
+    def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
+        return sp.log(sp.LambertW(sp.exp(x)))
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.log)._eval_evalf(prec)
+
+
 def positive_part(x: sp.Expr) -> sp.Expr:
     """``max(x, 0)``, with slope 0 at x = 0 (SymPy and torch)."""
     return sp.Max(x, 0)
@@ -115,17 +217,122 @@ def _of(on_tensor: Callable[[Tensor], Tensor], on_number: Callable[[float], floa
     return lambda x: on_tensor(x) if isinstance(x, Tensor) else on_number(x)
 
 
+class _Smooth(torch.autograd.Function):
+    """A function of one tensor whose slope is given by a formula of its own.
+
+    Autograd differentiates the operations of a forward pass, and so inherits their rounding
+    (torch's slope of expm1 is result + 1: no digit is left where the result is near -1), or
+    meets 0 * inf where the exact slope is one finite number.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, value: Callable[..., Tensor], slope: Callable[..., Tensor]) -> Tensor:
+        return value(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, _, ctx.slope = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return grads[0] * ctx.slope(x), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return tangents[0] * ctx.slope(x)
+
+
+def _expm1(x: Tensor) -> Tensor:
+    return _Smooth.apply(x, torch.expm1, torch.exp)
+
+
+def _tanh(x: Tensor) -> Tensor:
+    return _Smooth.apply(
+        x, torch.tanh, lambda x: 4 * torch.sigmoid(2 * x.abs()) * torch.sigmoid(-2 * x.abs())
+    )
+
+
+def _softplus(x: Tensor) -> Tensor:
+    return -torch.nn.functional.logsigmoid(-x)
+
+
+def _logsoftplus(x: Tensor) -> Tensor:
+    # Left of -15, y = exp(x) is small: log(log(1 + y)) = x - y/2 + 5 y^2/24 - ...
+    def value(x: Tensor) -> Tensor:
+        y = torch.exp(x.clamp(max=-15.0))
+        near = torch.log(_softplus(x.clamp(min=-15.0)))
+        return torch.where(x < -15.0, x - y / 2 + 5 * y * y / 24, near)
+
+    def slope(x: Tensor) -> Tensor:
+        y = torch.exp(x.clamp(max=-15.0))
+        right = x.clamp(min=-15.0)
+        near = torch.sigmoid(right) / _softplus(right)
+        return torch.where(x < -15.0, 1 - y / 2 + 5 * y * y / 12, near)
+
+    return _Smooth.apply(x, value, slope)
+
+
+def _log1mexp(x: Tensor) -> Tensor:
+    def value(x: Tensor) -> Tensor:
+        split = -math.log(2.0)
+        near = torch.log(-torch.expm1(x.clamp(min=split)))
+        return torch.where(x > split, near, torch.log1p(-torch.exp(x.clamp(max=split))))
+
+    return _Smooth.apply(x, value, lambda x: -1 / _expm1(-x))
+
+
+def _log1mpower(x: Tensor, c: float) -> Tensor:
+    left = _log1mexp(-c * _softplus(-x.clamp(max=0.0)))
+    # Right of 0: log(1 - D^c) = log(1 - D) + log((1 - D^c) / (1 - D)), D = sigmoid(x). Where
+    # log D underflows the last ratio has long been its limit c, so a floor changes nothing.
+    log_d = -_softplus(-x.clamp(min=0.0)).clamp(min=1e-30)
+    right = torch.log(torch.expm1(c * log_d) / torch.expm1(log_d)) - _softplus(x)
+    return torch.where(x < 0, left, right)
+
+
+def _powm1(x: Tensor, c: float) -> Tensor:
+    def value(x: Tensor) -> Tensor:
+        near = torch.expm1(c * torch.log1p(x.clamp(-0.5, 0.5)))
+        return torch.where(x.abs() < 0.5, near, (1 + x).pow(c) - 1)
+
+    return _Smooth.apply(x, value, lambda x: c * (1 + x).pow(c - 1))
+
+
+def _loglambert(x: Tensor) -> Tensor:
+    def value(x: Tensor) -> Tensor:
+        # Newton on y + exp(y) - x. Both starts lie right of the root, where the convex function
+        # makes every step a step towards it.
+        y = torch.where(x < 1, x, torch.log(x.clamp(min=1.0)))
+        for _ in range(6):
+            e = torch.exp(y)
+            y = y - (y + e - x) / (1 + e)
+        return y
+
+    return _Smooth.apply(x, value, lambda x: torch.sigmoid(-_loglambert(x)))
+
+
 # The vocabulary of formulas: the names SymPy prints, and implementations that stay exact at
 # +-1e4 in float32 with the right gradient there. A function that is not listed is an error.
 _VOCABULARY: dict[str, Any] = {
-    "softplus": lambda x: -torch.nn.functional.logsigmoid(-x),
+    "softplus": _softplus,
     "sigmoid": torch.sigmoid,
-    "expm1": _of(torch.expm1, math.expm1),
+    "logsoftplus": _logsoftplus,
+    "log1mexp": _log1mexp,
+    "log1mpower": _log1mpower,
+    "powm1": _powm1,
+    "loglambert": _loglambert,
+    "expm1": _of(_expm1, math.expm1),
     "log1p": _of(torch.log1p, math.log1p),
     "exp": _of(torch.exp, math.exp),
     "log": _of(torch.log, math.log),
     "sqrt": _of(torch.sqrt, math.sqrt),
-    "tanh": _of(torch.tanh, math.tanh),
+    "tanh": _of(_tanh, math.tanh),
     "erf": _of(torch.erf, math.erf),
     "sin": _of(torch.sin, math.sin),
     "cos": _of(torch.cos, math.cos),
@@ -173,7 +380,9 @@ def compile_formula(expression: sp.Expr, *symbols: sp.Symbol) -> Callable[..., T
             f"the formula {expression} uses {names}, which has no torch implementation here; "
             f"write it with {', '.join(sorted(_VOCABULARY))}"
         )
-    raw = sp.lambdify(symbols, expression, modules=[_VOCABULARY])
+    # SymPy would print sign(x) as a comparison with zero, which a tensor of many numbers refuses.
+    printed = expression.replace(sp.sign, sp.Function("sign"))
+    raw = sp.lambdify(symbols, printed, modules=[_VOCABULARY])
     if expression.free_symbols == set(symbols):
         return raw
 
