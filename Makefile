@@ -1,0 +1,74 @@
+# GANs: Proof and Play. `make book` and `make test` are all that is needed; see `make help`.
+
+# The published repository, such as https://github.com/owner/name: shows the repository, issue,
+# Colab and Binder buttons. Without it the pages have none.
+REPOSITORY ?=
+# The Python that makes the environment; 3.11 or newer.
+PYTHON ?= python3
+# Another source for torch: PIP_TORCH_OPTIONS="--index-url https://download.pytorch.org/whl/cpu"
+PIP_TORCH_OPTIONS ?=
+# A browser for the site tests (found by itself if installed); BROWSER=none leaves them out.
+CHROMIUM ?=
+PORT ?= 8000
+# --newest: the ranges of pyproject.toml in place of the lock.
+ENVIRONMENT_OPTIONS ?=
+
+PY := .venv/bin/python
+export REPOSITORY CHROMIUM BROWSER
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help environment book serve test lint unit bench exercises grade clean clean-env
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+environment:  ## make .venv with the pinned packages
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or \
+	newer, or name one: make book PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) tools/environment.py --torch-options "$(PIP_TORCH_OPTIONS)" $(ENVIRONMENT_OPTIONS)
+
+book: environment exercises  ## execute what changed and build the site
+	@$(PY) -m tools.build_site
+
+serve:  ## show the built site on 127.0.0.1
+	@test -x $(PY) || { echo "There is no environment yet: run \`make book\` first." >&2; exit 1; }
+	@$(PY) -m tools.serve --port $(PORT)
+
+test: environment  ## lint, types, library, chapters, site, exercises
+	@$(PY) -m tools.browser
+	@$(MAKE) --no-print-directory lint unit exercises
+	@$(PY) -m tools.build_site
+	$(PY) -m pytest -q tests/site tests/test_book_sources.py tests/exercises
+
+lint: environment  ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+unit: environment  ## tests of the library and the tools
+	$(PY) -m pytest -q tests --ignore tests/site --ignore tests/exercises \
+		--ignore tests/test_book_sources.py
+
+bench: environment  ## measure the library; prints ratios of one run
+	@$(PY) -m tools.bench
+
+EDITIONS := build/exercises/complete
+exercises: $(EDITIONS)  ## student's and instructor's editions, and the graders
+$(EDITIONS): requirements.txt tools/exercises.py $(wildcard exercises/*.py exercises/*/*) | environment
+	@$(PY) -m tools.exercises build
+	@touch $@
+
+# make grade SUBMISSIONS=folder [ASSIGNMENT=the-game]
+ASSIGNMENT ?= the-game
+grade: environment  ## grade a folder of submissions: SUBMISSIONS=folder
+	@test -n "$(SUBMISSIONS)" || { echo "Say what to grade: make grade SUBMISSIONS=folder \
+	[ASSIGNMENT=$(ASSIGNMENT)]" >&2; exit 1; }
+	@$(PY) -m tools.exercises grade "$(SUBMISSIONS)" --assignment "$(ASSIGNMENT)"
+
+clean:  ## remove what was built (keeps the environment)
+	rm -rf build _build
+
+clean-env: clean  ## remove the environment too
+	rm -rf .venv

@@ -1,0 +1,243 @@
+"""Every page of the built site in a real browser: one load a page for most of the checks."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+from conftest import page_names
+
+from tools.sources import toc
+from tools.vendor import TEST_ASSETS
+
+LIMIT = 1_000_000  # bytes over the wire, compressed, of a page with mathematics
+PLACES = ("127.0.0.1", "localhost")
+COMPRESSED = (".html", ".js", ".css", ".svg", ".json", ".ttf")
+
+SETTLED = """async () => {
+  await (window.MathJax && MathJax.startup ? MathJax.startup.promise : null);
+  await document.fonts.ready;
+  await Promise.all([...document.images].map(i => { i.loading = 'eager';
+    return i.complete ? null : new Promise(r => { i.onload = i.onerror = r; }); }));
+}"""
+# What a reader would see as broken: formulas left as TeX, pictures without words or without pixels.
+LOOK = """() => {
+  const main = document.querySelector('main') || document.body;
+  const raw = [];
+  const walk = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const e = walk.currentNode.parentElement;
+    if (e.closest('pre, code, script, style, mjx-container, mjx-assistive-mml')) continue;
+    const tex = /\\\\\\(|\\\\\\[|\\$\\$|\\\\(frac|mathbb|operatorname|begin)\\b/;
+    const role = /\\{(doc|ref|eq|term|cite[:a-z]*|numref|glue[:a-z]*)\\}/;
+    if (tex.test(walk.currentNode.data) || role.test(walk.currentNode.data))
+      raw.push(walk.currentNode.data.trim().slice(0, 80));
+  }
+  return {
+    raw,
+    sources: main.querySelectorAll('.math').length,
+    formulas: main.querySelectorAll('mjx-container').length,
+    errors: [...main.querySelectorAll('mjx-merror, .mjx-error')].map(e => e.textContent),
+    undescribed: [...main.querySelectorAll('img')]
+      .filter(i => !(i.getAttribute('alt') || '').trim() || /^\\S+\\.(png|svg)$/.test(i.alt))
+      .map(i => i.src),
+    unloaded: [...document.images].filter(i => i.complete && i.naturalWidth === 0
+      && i.offsetParent !== null).map(i => i.src),
+    h1: [...document.querySelectorAll('main h1')].filter(e => e.offsetParent !== null).length,
+  };
+}"""
+OVERFLOW = """() => {
+  const width = document.documentElement.clientWidth;
+  const wide = [];
+  for (const e of document.querySelectorAll('main *')) {
+    const box = e.getBoundingClientRect();
+    if (box.width && box.right > width + 1 && getComputedStyle(e).position !== 'fixed') {
+      let inside = false;
+      for (let p = e.parentElement; p; p = p.parentElement)
+        if (getComputedStyle(p).position === 'fixed') inside = true;
+        else if (/(auto|scroll|hidden|clip)/.test(getComputedStyle(p).overflowX)
+            && p.getBoundingClientRect().right <= width + 1 && p !== document.body
+            && p !== document.documentElement) inside = true;
+      if (!inside) wide.push(e.tagName + '.' + e.className + ' ' + Math.round(box.right));
+    }
+  }
+  return { scroll: document.documentElement.scrollWidth, width, wide: wide.slice(0, 5) };
+}"""
+DARK = """() => {
+  document.documentElement.dataset.mode = 'dark';
+  document.documentElement.dataset.theme = 'dark';
+  const light = c => { const v = c.match(/[\\d.]+/g).map(Number);
+    const f = x => (x /= 255) <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+    return 0.2126 * f(v[0]) + 0.7152 * f(v[1]) + 0.0722 * f(v[2]); };
+  const ground = light(getComputedStyle(document.body).backgroundColor);
+  const p = document.querySelector('main p') || document.querySelector('main h1');
+  const img = document.querySelector('main figure img');
+  return { ground, ink: light(getComputedStyle(p).color),
+           filter: img ? getComputedStyle(img).filter : 'none' };
+}"""
+AXE = """async () => (await axe.run(document, {
+  resultTypes: ['violations'],
+  rules: { 'color-contrast': { enabled: true } },
+})).violations
+  .filter(v => v.impact === 'serious' || v.impact === 'critical')
+  .map(v => v.id + ': ' + v.nodes.slice(0, 4).map(n => n.html.slice(0, 160)
+    + ((n.any[0] || {}).message || '')).join(' | '))"""
+
+
+def wire_size(site: Path, name: str) -> int:
+    """Bytes of one file as a public host would send it."""
+    path = site / name
+    content = path.read_bytes()
+    return len(gzip.compress(content, 6)) if path.suffix in COMPRESSED else len(content)
+
+
+class Visit:
+    """One load of one page, with all that the browser complained about."""
+
+    def __init__(self, context: Any, url: str) -> None:
+        self.outside: list[str] = []
+        self.complaints: list[str] = []
+        self.failed: list[str] = []
+        self.requested: set[str] = set()
+        self.page = context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)[:300]))
+        self.page.on("requestfailed", lambda r: self.failed.append(r.url))
+        self.page.on("response", self._response)
+        self.page.route("**/*", self._route)
+        self.page.goto(url, wait_until="load")
+        if url.endswith("/index.html") and not url.endswith("/book/index.html"):
+            self.page.wait_for_url("**/book/index.html")  # it forwards to the first page
+        self.page.evaluate(SETTLED)
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text[:300]}")
+
+    def _response(self, response: Any) -> None:
+        self.requested.add(response.url)
+        if response.status >= 400:
+            self.failed.append(f"{response.status} {response.url}")
+
+    def _route(self, route: Any) -> None:
+        url = urlparse(route.request.url)
+        if url.scheme in ("http", "https", "ws", "wss") and url.hostname not in PLACES:
+            self.outside.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+
+@pytest.fixture(scope="module")
+def context(chromium: Any) -> Any:
+    made = chromium.new_context(viewport={"width": 1280, "height": 900})
+    yield made
+    made.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", page_names())
+def test_page(name: str, address: str, site: Path, context: Any) -> None:
+    visit = Visit(context, f"{address}/{name}.html")
+    page = visit.page
+    faults: list[str] = []
+    seen = page.evaluate(LOOK)
+    faults += [f"TeX or markup left in the text: {text!r}" for text in seen["raw"]]
+    faults += [f"a formula that MathJax refused: {text!r}" for text in seen["errors"]]
+    if seen["sources"] > seen["formulas"]:
+        faults.append(f"{seen['sources']} formulas, {seen['formulas']} rendered")
+    faults += [f"no alternative text: {url}" for url in seen["undescribed"]]
+    faults += [f"a picture that did not load: {url}" for url in seen["unloaded"]]
+    if seen["h1"] != 1:
+        faults.append(f"{seen['h1']} first-level headings")
+
+    page.add_script_tag(path=str(TEST_ASSETS / "axe.min.js"))
+    faults += [f"light page, {text}" for text in page.evaluate(AXE)]
+    dark = page.evaluate(DARK)
+    if not (dark["ground"] < 0.05 and dark["ink"] > 0.4 and dark["filter"] == "none"):
+        faults.append(f"dark mode: {dark}")
+    page.wait_for_timeout(250)  # colours change by a transition
+    faults += [f"dark page, {text}" for text in page.evaluate(AXE)]
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(50)
+    narrow = page.evaluate(OVERFLOW)
+    if narrow["scroll"] > narrow["width"] or narrow["wide"]:
+        faults.append(f"wider than a narrow screen: {narrow}")
+
+    inside = [urlparse(url).path.split("/sub-path/", 1) for url in visit.requested]
+    files = {path[1] for path in inside if len(path) == 2 and (site / path[1]).is_file()}
+    size = sum(wire_size(site, file) for file in files)
+    if size > LIMIT:
+        faults.append(f"{size} bytes over the wire; at most {LIMIT} are allowed")
+    faults += [f"asked another host: {url}" for url in visit.outside]
+    faults += [f"failed: {url}" for url in visit.failed]
+    faults += [f"console: {text}" for text in visit.complaints]
+    page.close()
+    assert not faults, f"{name}:\n" + "\n".join(faults)
+
+
+@pytest.mark.browser
+def test_page_opens_from_a_file(site: Path, context: Any) -> None:
+    with_mathematics = [n for n in toc() if 'class="math' in (site / f"{n}.html").read_text()]
+    visit = Visit(context, (site / f"{with_mathematics[0]}.html").as_uri())
+    seen = visit.page.evaluate(LOOK)
+    assert seen["formulas"] >= seen["sources"] > 0
+    assert not seen["errors"]
+    assert not seen["unloaded"]
+    assert not visit.outside
+    assert not [text for text in visit.complaints if "error" in text]
+    visit.page.close()
+
+
+@pytest.mark.browser
+def test_print_shows_the_text_alone(address: str, context: Any) -> None:
+    visit = Visit(context, f"{address}/{toc()[1]}.html")
+    visit.page.emulate_media(media="print")
+    hidden = ".bd-header-article, .bd-sidebar-primary, .prev-next-footer, .copybtn"
+    shown = "s => [...document.querySelectorAll(s)].filter(e => e.offsetParent !== null).length"
+    assert visit.page.evaluate(shown, hidden) == 0
+    assert visit.page.locator("main h1:visible").count() == 1
+    assert visit.page.locator("main section > p:visible").count() > 5
+    visit.page.close()
+
+
+@pytest.mark.browser
+def test_theme_button_changes_the_page(address: str, chromium: Any) -> None:
+    context = chromium.new_context(color_scheme="light")
+    page = context.new_page()
+    page.goto(f"{address}/{toc()[0]}.html")
+    theme = "document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "light"
+    for _ in range(3):
+        page.locator(".theme-switch-button:visible").first.click()
+        if page.evaluate(theme) == "dark":
+            break
+    assert page.evaluate(theme) == "dark"
+    context.close()
+
+
+@pytest.mark.browser
+def test_the_checks_see_planted_faults(chromium: Any, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text(
+        "<!doctype html><html lang=en><title>t</title><main><h1>t</h1><p>$$x^2$$ {ref}`gone`</p>"
+        "<img src=gone.png><div style='width:900px'>wide</div>"
+        "<script src='https://example.org/x.js'></script></main>"
+    )
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    visit = Visit(context, bad.as_uri())
+    seen = visit.page.evaluate(LOOK)
+    narrow = visit.page.evaluate(OVERFLOW)
+    visit.page.add_script_tag(path=str(TEST_ASSETS / "axe.min.js"))
+    violations = visit.page.evaluate(AXE)
+    assert seen["raw"]
+    assert len(seen["undescribed"]) == 1
+    assert len(seen["unloaded"]) == 1
+    assert narrow["wide"]
+    assert visit.outside == ["https://example.org/x.js"]
+    assert any(text.startswith("image-alt") for text in violations)
+    context.close()

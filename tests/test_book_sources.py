@@ -1,0 +1,175 @@
+"""The guards of the sources, on every page; and each guard on a page with a planted fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import guards
+from tools.sources import ROOT, Page, book_pages, code_cells, toc
+
+NOTEBOOK_GUARDS = {"cells_run", "figures_described", "cells_small"}
+CASES = [
+    pytest.param(guard, page, id=f"{name}-{page.name.removeprefix('book/')}")
+    for name, guard in guards.GUARDS.items()
+    for page in book_pages()
+    if page.is_notebook or name not in NOTEBOOK_GUARDS
+]
+
+GOOD = (
+    guards.FRONT_MATTER
+    + """
+(ch-sample)=
+# A sample
+
+*Two minutes.*
+
+````{prf:theorem} One and one
+:label: thm-sample-sum
+Then
+```{math}
+:label: eq-sample-sum
+1 + 1 = 2
+```
+````
+
+```{code-cell} ipython3
+:tags: [derivation-check]
+# checks: thm-sample-sum
+assert 1 + 1 == 2
+```
+
+```{code-cell} ipython3
+---
+mystnb:
+  figure:
+    name: fig-sample-line
+    caption: A line.
+  image:
+    alt: A straight line from lower left to upper right.
+---
+plt.plot([0, 1])
+```
+
+Found a mistake? See {doc}`/book/back/errata`.
+"""
+)
+
+
+def sample(folder: Path, text: str, *, ran: int | None = None) -> tuple[Page, Path]:
+    """A page in a folder of its own, with ``ran`` executed cells in its notebook."""
+    (folder / "book").mkdir(exist_ok=True)
+    (folder / "book" / "sample.md").write_text(text)
+    page = Page("book/sample", folder)
+    if ran is not None:
+        notebook = page.notebook()
+        for number, cell in enumerate(code_cells(notebook)):
+            cell.execution_count = number + 1 if number < ran else None
+        notebooks = folder / "notebooks" / "book"
+        notebooks.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, notebooks / "sample.ipynb")
+    return page, folder / "notebooks"
+
+
+@pytest.mark.parametrize(("guard", "page"), CASES)
+def test_page(guard, page: Page) -> None:  # type: ignore[no-untyped-def]
+    faults = list(guard(page))
+    assert not faults, f"{page.name}.md:\n" + "\n".join(faults)
+
+
+def test_every_page_is_in_the_contents_and_every_entry_exists() -> None:
+    listed = {name for name in toc() if name.startswith("book/")}
+    there = {p.relative_to(ROOT).with_suffix("").as_posix() for p in (ROOT / "book").rglob("*.md")}
+    assert listed == there
+
+
+def test_the_good_page_passes_every_guard(tmp_path: Path) -> None:
+    page, notebooks = sample(tmp_path, GOOD, ran=2)
+    assert list(guards.cells_run(page, notebooks)) == []
+    assert list(guards.figures_described(page, notebooks)) == []
+    others = set(guards.GUARDS) - {"cells_run", "figures_described"}
+    assert {name: list(guards.GUARDS[name](page)) for name in others} == {n: [] for n in others}
+
+
+def test_a_swallowed_cell_is_noticed(tmp_path: Path) -> None:
+    # The theorem's fence as long as the one inside it: it ends early, and the directive after the
+    # stray closing fence opens inside a plain code block.
+    text = GOOD.replace("````\n", "```\n").replace("````{prf", "```{prf")
+    page, _ = sample(tmp_path, text)
+    read = len(code_cells(page.notebook()))
+    page, notebooks = sample(tmp_path, text, ran=read)
+    assert read < page.directives == 2
+    assert "2 code-cell directives" in next(guards.cells_run(page, notebooks))
+
+
+def test_a_cell_that_did_not_run_is_noticed(tmp_path: Path) -> None:
+    page, notebooks = sample(tmp_path, GOOD, ran=1)
+    assert "but 1 cells ran" in next(guards.cells_run(page, notebooks))
+
+
+PLANTED = {
+    "no check cell": (
+        GOOD.replace("derivation-check", "other"),
+        "theorems_checked",
+        "has no check",
+    ),
+    "wrong label checked": (
+        GOOD.replace("# checks: thm-sample-sum", "# checks: thm-sample-other"),
+        "theorems_checked",
+        "no statement above",
+    ),
+    "check in the next section": (
+        GOOD.replace("```{code-cell} ipython3\n:tags", "## Next\n\n```{code-cell} ipython3\n:tags"),
+        "theorems_checked",
+        "has no check",
+    ),
+    "nothing asserted": (
+        GOOD.replace("assert 1 + 1 == 2", "print(1 + 1)"),
+        "theorems_checked",
+        "asserts nothing",
+    ),
+    "no label": (
+        GOOD.replace(":label: thm-sample-sum\n", ""),
+        "theorems_checked",
+        "without :label:",
+    ),
+    "no alternative text": (
+        GOOD.replace("    alt: A straight line from lower left to upper right.", "    alt: ''"),
+        "figures_described",
+        "without alternative text",
+    ),
+    "long caption": (
+        GOOD.replace("A line.", "A line that goes on and on and on, for ever."),
+        "figures_described",
+        "caption of 11 words",
+    ),
+    "long cell": (GOOD.replace("plt.plot([0, 1])", "x = 1\n" * 31), "cells_small", "31 lines"),
+    "wide cell": (
+        GOOD.replace("plt.plot([0, 1])", "x = 1" + " + 1" * 20),
+        "cells_small",
+        "85 columns",
+    ),
+    "install": (GOOD.replace("plt.plot", "%pip install x #"), "cells_small", "does not belong"),
+    "one device": (GOOD.replace("plt.plot([0, 1])", "d = 'cuda:0'"), "cells_small", "cuda:0"),
+    "banned word": (GOOD.replace("Then\n", "Clearly\n"), "words", "'Clearly'"),
+    "placeholder": (GOOD.replace("Then\n", "TODO\n"), "words", "unfinished"),
+    "foreign label": (
+        GOOD.replace("eq-sample-sum", "eq-other-sum"),
+        "labels_carry_name",
+        "eq-other-sum",
+    ),
+    "no errata link": (GOOD.replace("Found a mistake?", "The end."), "framed", "last line"),
+    "no title label": (GOOD.replace("(ch-sample)=", "(ch-other)="), "framed", "no label"),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_planted_fault_is_noticed(fault: str, tmp_path: Path) -> None:
+    text, guard, message = PLANTED[fault]
+    assert text != GOOD
+    page, _ = sample(tmp_path, text)
+    assert any(message in found for found in guards.GUARDS[guard](page)), list(
+        guards.GUARDS[guard](page)
+    )

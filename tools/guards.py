@@ -1,0 +1,244 @@
+"""Faults of the sources that a build does not see. Each guard takes a page and lists its faults."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+from tools.execute import NOTEBOOKS
+from tools.sources import Page, code_cells
+
+MAX_LINES = 15  # of a cell
+MAX_LINES_LONG = 30  # of a cell that imports, draws a figure, checks a theorem or is folded away
+MAX_COLUMNS = 79
+MAX_CAPTION = 8  # words
+
+FRONT_MATTER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+    format_version: 0.13
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+"""
+ERRATA = "Found a mistake? See {doc}`/book/back/errata`"
+BANNED_WORDS = re.compile(r"\b(clearly|obviously|simply|easy to see|trivially)\b", re.I)
+PLACEHOLDERS = re.compile(
+    r"\b(TODO|FIXME|TBD|XXX)\b|\b(placeholder|lorem ipsum|coming soon)\b", re.I
+)
+BANNED_CODE = re.compile(r"\bpip3?\s+install\b|filterwarnings|cuda:\d|/work/|/tmp/|(?<!\w)/home/")
+STATEMENT = re.compile(r"^(?:`{3,}|:{3,})\{prf:(theorem|proposition|lemma|corollary)\}")
+FENCE = re.compile(r"^\s*(`{3,}|:{3,})(.*)$")
+LABEL = re.compile(
+    r"^\s*(?::label:|:name:|name:)\s*(\S+)\s*$|^\(([\w-]+)\)=\s*$|\$\$\s*\(([\w-]+)\)", re.M
+)
+LONG_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", "derivation-check"}
+
+
+def _tags(cell: NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def _figure(cell: NotebookNode) -> dict[str, Any]:
+    return dict(cell.metadata.get("mystnb", {}))
+
+
+def _executed(page: Page, notebooks: Path) -> NotebookNode | None:
+    path = notebooks / f"{page.name}.ipynb"
+    return nbformat.read(path, as_version=4) if path.is_file() else None
+
+
+def prose(page: Page) -> str:
+    """The page less its code: what a reader reads."""
+    cells = [cell.source for cell in page.notebook().cells if cell.cell_type == "markdown"]
+    text = "\n\n".join(cells)
+    text = re.sub(r"^(`{3,})(?!\{)[a-z]*\n.*?^\1\s*$", "", text, flags=re.M | re.S)
+    return re.sub(r"`[^`\n]+`", "", text)
+
+
+def cells_run(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
+    """Every code-cell directive of the source is a cell of the notebook that ran.
+
+    A cell inside a badly closed fence is text to Sphinx: the build is green and nothing ran.
+    """
+    result = _executed(page, notebooks)
+    if result is None:
+        yield "has not been executed: run `make book` first"
+        return
+    filled = [cell for cell in code_cells(result) if cell.source.strip()]
+    ran = sum(cell.execution_count is not None for cell in filled)
+    if page.directives != ran:
+        yield (
+            f"{page.directives} code-cell directives, but {ran} cells ran: look for an outer fence "
+            "that is not longer than the inner one"
+        )
+
+
+def theorems_checked(page: Page) -> Iterator[str]:
+    """Each theorem, proposition, lemma and corollary has a check cell in its own section."""
+    waiting: dict[str, int] = {}
+    known: set[str] = set()
+    lines = page.text.splitlines()
+    number = 0
+
+    def overdue() -> Iterator[str]:
+        for label, line in waiting.items():
+            yield (
+                f"line {line}: statement {label} has no check: put a code cell tagged "
+                f"derivation-check whose first line is `# checks: {label}` before the next section"
+            )
+        waiting.clear()
+
+    while number < len(lines):
+        line = lines[number]
+        if STATEMENT.match(line):
+            options = itertools.takewhile(lambda text: text.startswith(":"), lines[number + 1 :])
+            label = re.search(r"^:label:\s*(\S+)", "\n".join(options), re.M)
+            if label is None:
+                yield f"line {number + 1}: a numbered statement without :label:"
+            else:
+                waiting[label[1]] = number + 1
+                known.add(label[1])
+        elif re.match(r"#{1,2} ", line):
+            yield from overdue()
+        fence = FENCE.match(line)
+        if fence and "{code-cell}" in fence[2]:
+            end = number + 1
+            while end < len(lines) and lines[end].strip() != fence[1]:
+                end += 1
+            body = lines[number + 1 : end]
+            if any("derivation-check" in text for text in body):
+                named = [text for text in body if text.startswith("# checks:")]
+                if not named:
+                    yield f"line {number + 1}: a derivation-check cell names nothing it checks"
+                for label_name in ",".join(n.split(":", 1)[1] for n in named).split(","):
+                    if label_name.strip() and label_name.strip() not in known:
+                        yield f"line {number + 1}: checks {label_name.strip()}, no statement above"
+                    waiting.pop(label_name.strip(), None)
+                asserts = ("assert", "proofs.", "raises")
+                if not any(word in text for text in body for word in asserts):
+                    yield f"line {number + 1}: a derivation-check cell that asserts nothing"
+            number = end
+        number += 1
+    yield from overdue()
+
+
+def figures_described(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
+    """Every picture has alternative text, every caption is short and every figure has a name."""
+    result = _executed(page, notebooks) or page.notebook()
+    for number, cell in enumerate(code_cells(result), start=1):
+        meta = _figure(cell)
+        shown = any(
+            kind.startswith("image/")
+            for output in cell.get("outputs", [])
+            for kind in output.get("data", {})
+            if "text/html" not in output.get("data", {})
+        )
+        hidden = _tags(cell) & {"remove-cell", "remove-output"}
+        glued = any(
+            "application/papermill.record" in kind
+            for output in cell.get("outputs", [])
+            for kind in output.get("data", {})
+        )
+        if shown and not hidden and not glued and "figure" not in meta:
+            latex = all("text/latex" in o.get("data", {}) for o in cell.get("outputs", []))
+            if not latex:
+                yield f"code cell {number} draws a picture that is no figure (mystnb: figure)"
+        if "figure" in meta:
+            if len(str(meta.get("image", {}).get("alt", "")).split()) < 4:
+                yield f"code cell {number}: a figure without alternative text (image: alt)"
+            caption = str(meta["figure"].get("caption", ""))
+            if not 1 <= len(caption.split()) <= MAX_CAPTION:
+                yield f"code cell {number}: caption of {len(caption.split())} words: {caption!r}"
+            if not meta["figure"].get("name"):
+                yield f"code cell {number}: a figure without a name"
+    for match in re.finditer(r"!\[\s*\]\(", page.text):
+        line = page.text.count("\n", 0, match.start()) + 1
+        yield f"line {line}: an image without a description"
+    for match in re.finditer(r"\{(?:figure|image|glue:figure)\}.*\n((?:\s*:.*\n)*)", page.text):
+        if ":alt:" not in match[1]:
+            line = page.text.count("\n", 0, match.start()) + 1
+            yield f"line {line}: a figure without :alt:"
+
+
+def cells_small(page: Page) -> Iterator[str]:
+    """Cells are short, narrow, and neither install nor silence anything."""
+    for number, cell in enumerate(code_cells(page.notebook()), start=1):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        imports = any(line.startswith(("import ", "from ")) for line in lines)
+        long = imports or "figure" in _figure(cell) or bool(_tags(cell) & LONG_TAGS)
+        limit = MAX_LINES_LONG if long else MAX_LINES
+        if len(lines) > limit:
+            yield f"code cell {number} has {len(lines)} lines; {limit} are allowed"
+        for line in lines:
+            if len(line) > MAX_COLUMNS:
+                yield f"code cell {number}: {len(line)} columns: {line.strip()[:50]} ..."
+        found = BANNED_CODE.search(cell.source)
+        if found:
+            yield f"code cell {number} holds {found[0]!r}, which does not belong on a page"
+
+
+def words(page: Page) -> Iterator[str]:
+    """No words that claim a step is short, and nothing unfinished."""
+    text = prose(page) if page.is_notebook else page.text
+    for found in BANNED_WORDS.finditer(text):
+        around = text[max(0, found.start() - 30) : found.end() + 30].replace("\n", " ")
+        yield f"the word {found[0]!r} in: ... {around} ..."
+    for found in PLACEHOLDERS.finditer(page.text):
+        yield f"unfinished: {found[0]!r}"
+
+
+def labels_carry_name(page: Page) -> Iterator[str]:
+    """Labels of a chapter carry its name, so that no two chapters collide."""
+    name = page.name.rsplit("/", 1)[-1]
+    for match in LABEL.finditer(page.text):
+        label = next(group for group in match.groups() if group)
+        if label == "python3":
+            continue
+        kind, _, rest = label.partition("-")
+        if not kind or not (rest == name or rest.startswith(f"{name}-")):
+            yield f"label {label!r}: expected {kind or 'kind'}-{name}-..."
+
+
+def framed(page: Page) -> Iterator[str]:
+    """Front matter, label and title at the top; the errata link at the end; a stable round trip."""
+    if page.is_notebook:
+        if not page.text.startswith(FRONT_MATTER):
+            yield "front matter differs from the one that every chapter has"
+        again = jupytext.writes(page.notebook(), fmt="md:myst")
+        before = [(c.cell_type, c.source) for c in page.notebook().cells]
+        after = [(c.cell_type, c.source) for c in jupytext.reads(again, fmt="md:myst").cells]
+        if before != after:
+            yield "does not survive the way to a notebook and back"
+    name = page.name.rsplit("/", 1)[-1]
+    if not re.search(rf"^\(ch-{re.escape(name)}\)=\n# ", page.text, re.M):
+        yield f"the title has no label (ch-{name})="
+    last = page.text.rstrip().splitlines()[-1]
+    if not last.startswith(ERRATA):
+        yield f"the last line is {last[:60]!r}, expected {ERRATA + '.'!r}"
+
+
+GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
+    guard.__name__: guard
+    for guard in (
+        cells_run,
+        theorems_checked,
+        figures_described,
+        cells_small,
+        words,
+        labels_carry_name,
+        framed,
+    )
+}

