@@ -19,11 +19,14 @@ from dataclasses import dataclass
 import sympy as sp
 from torch import Tensor
 
+from ganlib.divergences import FDivergence
+from ganlib.divergences import v as _v
 from ganlib.formulas import compile_formula, positive_part, softplus
 
 __all__ = [
     "Loss",
     "critic_output",
+    "f_gan",
     "hinge",
     "least_squares",
     "maximum_likelihood",
@@ -161,3 +164,26 @@ def hinge() -> Loss:
     discriminator pays 2 (1 - TV).
     """
     return Loss("hinge", positive_part(1 - _s), positive_part(1 + _s), -_s)
+
+
+def f_gan(divergence: FDivergence) -> Loss:
+    """Train with any f-divergence: F = E g_f(V) on real - E f*(g_f(V)) on fake.
+
+    The critic's raw output is V, its activation g_f is part of the loss. The discriminator
+    minimises -F, which is -D_f(P || Q) at its optimum; the generator minimises F, of which
+    only -E f*(g_f(V)) depends on it. The row ``gan`` is :func:`minimax`. Derived in `f-gan`
+    (Nowozin et al. 2016, equation 6).
+
+    Parameters
+    ----------
+    divergence
+        From :func:`ganlib.divergences.divergence`.
+    """
+    if not isinstance(divergence, FDivergence):
+        raise TypeError(
+            f"f_gan got {divergence!r}; pass an f-divergence, for example "
+            "f_gan(ganlib.divergences.divergence('kl'))"
+        )
+    on_real = -divergence.stable.activation.subs(_v, _s)
+    on_fake = divergence.stable.conjugate_of_activation.subs(_v, _s)
+    return Loss(f"f-GAN, {divergence.title}", on_real, on_fake, -on_fake)

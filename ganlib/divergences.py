@@ -1,0 +1,677 @@
+"""The f-divergences that a GAN can be trained with: every row of the f-GAN table.
+
+An f-divergence compares two distributions through the density ratio u = p / q::
+
+    D_f(P || Q) = E_Q f(p / q),   f convex
+
+Its conjugate f*(t) = sup_u { t u - f(u) } turns it into a game of samples: for every critic T
+with values in the domain of f*, E_P T - E_Q f*(T) <= D_f(P || Q), with equality at T = f'(p / q).
+A network has values on the whole line, so it is followed by an activation g_f onto that domain.
+
+Each divergence is defined once, as SymPy expressions (:class:`Symbolic`). What needs care in
+floating point is written a second time in a stable form (:class:`Stable`), which the tests prove
+equal to the first; the torch functions are compiled from it. Everything is in nats.
+
+Derived in `f-gan` (Nowozin, Cseke and Tomioka 2016, tables 1 and 2, with their slips mended).
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from numbers import Real
+from typing import Any
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from ganlib.formulas import (
+    compile_formula,
+    expm1,
+    log1mexp,
+    log1mpower,
+    loglambert,
+    logsoftplus,
+    positive_part,
+    powm1,
+    softplus,
+)
+
+__all__ = ["NAMES", "FDivergence", "Stable", "Symbolic", "divergence", "p", "q", "t", "u", "v"]
+
+#: The symbols of every formula here: the ratio u = p / q, a critic's value t, a network's raw
+#: output v, and two densities at one point.
+u = sp.Symbol("u", positive=True)
+t = sp.Symbol("t", real=True)
+v = sp.Symbol("v", real=True)
+p = sp.Symbol("p", positive=True)
+q = sp.Symbol("q", positive=True)
+
+_HALF = sp.Rational(1, 2)
+_LOG2 = sp.log(2)
+
+
+@dataclass(frozen=True)
+class Symbolic:
+    """One row of the table, as SymPy expressions in :data:`u`, :data:`t` and :data:`v`.
+
+    Attributes
+    ----------
+    generator
+        f(u), convex on u > 0.
+    conjugate
+        f*(t) on ``domain``; outside it f* is infinite.
+    domain
+        The set of all t at which f* is finite.
+    activation
+        g_f(v): increasing, from the whole line into the domain.
+    at_zero, at_infinity
+        The limits of f(u) at u = 0 and of f(u) / u at infinity: what a unit of fake mass costs
+        where there is no data, and a unit of data where there is no fake.
+    """
+
+    generator: sp.Expr
+    conjugate: sp.Expr
+    domain: sp.Set
+    activation: sp.Expr
+    at_zero: sp.Expr
+    at_infinity: sp.Expr
+
+    @property
+    def critic(self) -> sp.Expr:
+        """f'(u): the critic at which the bound is the divergence."""
+        return sp.diff(self.generator, u)
+
+    @property
+    def conjugate_of_activation(self) -> sp.Expr:
+        """f*(g_f(v)): what a raw output v costs on a generated sample."""
+        return self.conjugate.subs(t, self.activation)
+
+    @property
+    def level(self) -> sp.Expr:
+        """f'(1): the critic's value where data and fake are equally dense."""
+        return sp.simplify(self.critic.subs(u, 1))
+
+
+@dataclass(frozen=True)
+class Stable:
+    """The same row in forms that survive floating point; each is proved equal by the tests.
+
+    ``integrand`` is q f(p / q) in :data:`p` and :data:`q`, the divergence's named integral.
+    """
+
+    integrand: sp.Expr
+    critic: sp.Expr
+    conjugate: sp.Expr
+    activation: sp.Expr
+    conjugate_of_activation: sp.Expr
+
+
+@dataclass(frozen=True)
+class FDivergence:
+    """An f-divergence: its formulas, and torch functions compiled from them.
+
+    Made by :func:`divergence`. All methods take tensors of any shape and float dtype and return
+    that shape and dtype; all but :meth:`between` are elementwise.
+
+    Attributes
+    ----------
+    name
+        The name :func:`divergence` knows it by.
+    title
+        The name a page prints.
+    parameters
+        Its parameters by name, for the two families that have one.
+    symbolic, stable
+        Its formulas.
+    """
+
+    name: str
+    title: str
+    symbolic: Symbolic
+    stable: Stable
+    parameters: Mapping[str, sp.Expr] = field(default_factory=dict, hash=False)
+
+    def __repr__(self) -> str:
+        inner = "".join(f", {k}={value}" for k, value in self.parameters.items())
+        return f"divergence({self.name!r}{inner})"
+
+    @property
+    def domain(self) -> sp.Set:
+        """The values at which f* is finite, a SymPy set: ``0.3 in d.domain``."""
+        return self.symbolic.domain
+
+    @cached_property
+    def level(self) -> float:
+        """f'(1). A critic value above it says "more data than fake here", one below the reverse.
+
+        It is a level of T = g_f(V), not of the raw output V.
+        """
+        return float(self.symbolic.level)
+
+    def generator(self, ratio: Tensor) -> Tensor:
+        """f(u) at density ratios u >= 0: the limit f(0+) at 0, infinity where u < 0."""
+        _check_float(ratio, "ratio")
+        formula = self.stable.integrand.subs({p: u, q: 1})
+        inside = (ratio > 0) & (ratio < torch.inf)
+        value = compile_formula(formula, u)(torch.where(inside, ratio, 1.0))
+        # f is convex: at infinity it goes down only where it never turns up, f(u)/u -> 0.
+        last = torch.inf if self._at_infinity > 0 else -torch.inf
+        value = torch.where(ratio == 0, self._at_zero, value)
+        value = torch.where(ratio < 0, torch.inf, torch.where(ratio == torch.inf, last, value))
+        return torch.where(ratio.isnan(), ratio, value)
+
+    def critic(self, ratio: Tensor) -> Tensor:
+        """f'(u), the optimal critic's value at density ratios u >= 0; NaN where u < 0."""
+        _check_float(ratio, "ratio")
+        value = compile_formula(self.stable.critic, u)(ratio)
+        return torch.where(ratio >= 0, value, torch.nan)
+
+    def conjugate(self, value: Tensor) -> Tensor:
+        """f*(t) at critic values t: infinity outside the domain."""
+        _check_float(value, "value")
+        inside = (value < self._top) if self._top_is_open else (value <= self._top)
+        inside = inside & (value > -torch.inf)
+        # The level is inside every domain: a harmless value for the branch that is not taken.
+        finite = compile_formula(self.stable.conjugate, t)(torch.where(inside, value, self.level))
+        # sup_u {t u - f(u)} is reached at u = 0 as t -> -infinity, and there is -f(0).
+        edge = torch.where(value == -torch.inf, -self._at_zero, torch.full_like(value, torch.inf))
+        return torch.where(inside, finite, torch.where(value.isnan(), value, edge))
+
+    def activation(self, output: Tensor) -> Tensor:
+        """g_f(v): raw network outputs, any real number, to critic values; increasing."""
+        _check_float(output, "output")
+        return compile_formula(self.stable.activation, v)(output)
+
+    def conjugate_of_activation(self, output: Tensor) -> Tensor:
+        """f*(g_f(v)) at raw network outputs v, with no overflow on the way.
+
+        Infinite only where the true value is outside the format.
+        """
+        _check_float(output, "output")
+        return compile_formula(self.stable.conjugate_of_activation, v)(output)
+
+    def between(self, data: Tensor, fake: Tensor) -> Tensor:
+        """D_f(P || Q) of probability vectors, zeros and disjoint supports included.
+
+        Parameters
+        ----------
+        data, fake
+            Probabilities p and q along the last axis, any broadcastable leading shape. Sums are
+            held to 1 within 1e-3 (float16, bfloat16: 1e-2).
+
+        Returns
+        -------
+        A tensor of the leading shape, computed in float64: infinity where that is the value.
+        At 0 the slope in that entry is taken as 0.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not broadcast, or a vector is empty, has a negative or non-finite
+            entry, or does not sum to 1.
+        """
+        _check_probabilities(data, "data")
+        _check_probabilities(fake, "fake")
+        if data.shape[-1] != fake.shape[-1]:
+            raise ValueError(
+                f"data has {data.shape[-1]} outcomes and fake has {fake.shape[-1]}; the last axes "
+                "must list the same outcomes"
+            )
+        dtype = torch.promote_types(data.dtype, fake.dtype)
+        wide_p, wide_q = torch.broadcast_tensors(data.double(), fake.double())
+        both = (wide_p > 0) & (wide_q > 0)
+        term = compile_formula(self.stable.integrand, p, q)(
+            torch.where(both, wide_p, 1.0), torch.where(both, wide_q, 1.0)
+        )
+        total = torch.where(both, term, 0.0).sum(-1)
+        total = total + _cost(self._at_zero, torch.where(wide_p == 0, wide_q, 0.0).sum(-1))
+        total = total + _cost(self._at_infinity, torch.where(wide_q == 0, wide_p, 0.0).sum(-1))
+        # Rounding may end a hair below the least value f(1); mend the value, keep the slope.
+        return (total + (total.clamp(min=self._at_one) - total).nan_to_num(0.0).detach()).to(dtype)
+
+    def lower_bound(self, critic_p: Tensor, critic_q: Tensor) -> Tensor:
+        """The sample estimate of E_P T - E_Q f*(T), a scalar.
+
+        Parameters
+        ----------
+        critic_p, critic_q
+            Values of the critic T (after the activation) at samples of P and of Q, any shapes.
+
+        Returns
+        -------
+        A scalar; its expectation is at most D_f(P || Q), whatever the critic. It is -infinity
+        if a value of ``critic_q`` is outside the domain.
+        """
+        _check_float(critic_p, "critic_p")
+        if critic_p.numel() == 0 or critic_q.numel() == 0:
+            raise ValueError(
+                f"critic_p and critic_q have {critic_p.numel()} and {critic_q.numel()} values; "
+                "a mean needs at least one of each"
+            )
+        return critic_p.mean() - self.conjugate(critic_q).mean()
+
+    @cached_property
+    def _at_one(self) -> float:
+        return float(self.symbolic.generator.subs(u, 1))
+
+    @cached_property
+    def _at_zero(self) -> float:
+        return float(self.symbolic.at_zero)
+
+    @cached_property
+    def _at_infinity(self) -> float:
+        return float(self.symbolic.at_infinity)
+
+    @cached_property
+    def _top(self) -> float:
+        return float(self.domain.sup)
+
+    @cached_property
+    def _top_is_open(self) -> bool:
+        return self.domain.sup not in self.domain
+
+
+def _cost(price: float, mass: Tensor) -> Tensor:
+    # 0 times infinity is 0 here: no mass, no cost.
+    return torch.where(mass > 0, price * torch.where(mass > 0, mass, 1.0), 0.0)
+
+
+def _check_float(values: Tensor, what: str) -> None:
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        kind = f"dtype {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(
+            f"{what} has {kind}; pass a floating-point tensor, for example {what}"
+            ".float() or torch.tensor(..., dtype=torch.float32)"
+        )
+
+
+def _check_probabilities(values: Tensor, what: str) -> None:
+    _check_float(values, what)
+    if values.ndim == 0 or values.shape[-1] == 0:
+        raise ValueError(
+            f"{what} has shape {tuple(values.shape)}; pass probabilities along the last axis"
+        )
+    with torch.no_grad():
+        least = values.min().item() if values.numel() else 0.0
+        if not least >= 0:
+            raise ValueError(f"{what} has the entry {least}; probabilities are 0 or more")
+        gap = (values.double().sum(-1) - 1).abs()
+        worst = gap.max().item() if gap.numel() else 0.0
+    allowed = 1e-2 if torch.finfo(values.dtype).bits == 16 else 1e-3
+    if not worst <= allowed:
+        raise ValueError(
+            f"{what} sums to {worst:.3g} more or less than 1 along its last axis; divide it by "
+            "its sum"
+        )
+
+
+def _reals_below(top: sp.Expr, *, closed: bool = False) -> sp.Interval:
+    return sp.Interval(-sp.oo, top, left_open=True, right_open=not closed)
+
+
+def _total_variation() -> FDivergence:
+    """TV = (1/2) int |p - q|, at most 1. Here f' has a jump at 1; the level 0 is a convention."""
+    half_tanh = sp.tanh(v) / 2
+    return FDivergence(
+        "total_variation",
+        "Total variation",
+        Symbolic(
+            generator=sp.Abs(u - 1) / 2,
+            conjugate=sp.Max(t, -_HALF),
+            domain=_reals_below(_HALF, closed=True),
+            activation=half_tanh,
+            at_zero=_HALF,
+            at_infinity=_HALF,
+        ),
+        Stable(
+            integrand=sp.Abs(p - q) / 2,
+            critic=sp.sign(u - 1) / 2,
+            conjugate=sp.Max(t, -_HALF),
+            activation=half_tanh,
+            conjugate_of_activation=half_tanh,
+        ),
+    )
+
+
+def _kl() -> FDivergence:
+    """KL(P || Q) = int p log(p / q)."""
+    return FDivergence(
+        "kl",
+        "Kullback-Leibler",
+        Symbolic(
+            generator=u * sp.log(u),
+            conjugate=sp.exp(t - 1),
+            domain=sp.Reals,
+            activation=v,
+            at_zero=sp.Integer(0),
+            at_infinity=sp.oo,
+        ),
+        Stable(
+            integrand=p * (sp.log(p) - sp.log(q)),
+            critic=1 + sp.log(u),
+            conjugate=sp.exp(t - 1),
+            activation=v,
+            conjugate_of_activation=sp.exp(v - 1),
+        ),
+    )
+
+
+def _reverse_kl() -> FDivergence:
+    """KL(Q || P) = int q log(q / p)."""
+    return FDivergence(
+        "reverse_kl",
+        "Reverse KL",
+        Symbolic(
+            generator=-sp.log(u),
+            conjugate=-1 - sp.log(-t),
+            domain=_reals_below(sp.Integer(0)),
+            activation=-sp.exp(-v),
+            at_zero=sp.oo,
+            at_infinity=sp.Integer(0),
+        ),
+        Stable(
+            integrand=q * (sp.log(q) - sp.log(p)),
+            critic=-1 / u,
+            conjugate=-1 - sp.log(-t),
+            activation=-sp.exp(-v),
+            conjugate_of_activation=v - 1,
+        ),
+    )
+
+
+def _pearson() -> FDivergence:
+    """chi^2(P || Q) = int (p - q)^2 / q. Left of -2 its conjugate is flat, for u >= 0."""
+    clipped, clipped_v = sp.Max(t, -2), sp.Max(v, -2)
+    return FDivergence(
+        "pearson",
+        "Pearson chi-squared",
+        Symbolic(
+            generator=(u - 1) ** 2,
+            conjugate=clipped**2 / 4 + clipped,
+            domain=sp.Reals,
+            activation=v,
+            at_zero=sp.Integer(1),
+            at_infinity=sp.oo,
+        ),
+        Stable(
+            integrand=(p - q) * (p / q - 1),
+            critic=2 * (u - 1),
+            conjugate=clipped * (clipped / 4 + 1),
+            activation=v,
+            conjugate_of_activation=clipped_v * (clipped_v / 4 + 1),
+        ),
+    )
+
+
+def _neyman() -> FDivergence:
+    """chi^2(Q || P) = int (p - q)^2 / p. Its domain holds its end point: f*(1) = 2."""
+    return FDivergence(
+        "neyman",
+        "Neyman chi-squared",
+        Symbolic(
+            generator=(1 - u) ** 2 / u,
+            conjugate=2 - 2 * sp.sqrt(1 - t),
+            domain=_reals_below(sp.Integer(1), closed=True),
+            activation=1 - sp.exp(-v),
+            at_zero=sp.oo,
+            at_infinity=sp.Integer(1),
+        ),
+        Stable(
+            integrand=(p - q) * (1 - q / p),
+            critic=1 - 1 / u**2,
+            conjugate=2 * t / (1 + sp.sqrt(1 - t)),
+            activation=-expm1(-v),
+            conjugate_of_activation=-2 * expm1(-v / 2),
+        ),
+    )
+
+
+def _squared_hellinger() -> FDivergence:
+    """int (sqrt p - sqrt q)^2, at most 2 (no one half in front)."""
+    return FDivergence(
+        "squared_hellinger",
+        "Squared Hellinger",
+        Symbolic(
+            generator=(sp.sqrt(u) - 1) ** 2,
+            conjugate=t / (1 - t),
+            domain=_reals_below(sp.Integer(1)),
+            activation=1 - sp.exp(-v),
+            at_zero=sp.Integer(1),
+            at_infinity=sp.Integer(1),
+        ),
+        Stable(
+            integrand=(sp.sqrt(p) - sp.sqrt(q)) ** 2,
+            critic=1 - 1 / sp.sqrt(u),
+            conjugate=t / (1 - t),
+            activation=-expm1(-v),
+            conjugate_of_activation=expm1(v),
+        ),
+    )
+
+
+def _jeffreys() -> FDivergence:
+    """KL(P || Q) + KL(Q || P). Its conjugate needs the Lambert W function: u = 1 / W(e^(1-t))."""
+    w = sp.LambertW(sp.exp(1 - t))
+
+    def stable_conjugate(x: sp.Symbol) -> sp.Expr:
+        return expm1(-loglambert(1 - x)) - loglambert(1 - x)
+
+    return FDivergence(
+        "jeffreys",
+        "Jeffreys",
+        Symbolic(
+            generator=(u - 1) * sp.log(u),
+            conjugate=w + 1 / w + t - 2,
+            domain=sp.Reals,
+            activation=v,
+            at_zero=sp.oo,
+            at_infinity=sp.oo,
+        ),
+        Stable(
+            integrand=(p - q) * (sp.log(p) - sp.log(q)),
+            critic=1 - 1 / u + sp.log(u),
+            conjugate=stable_conjugate(t),
+            activation=v,
+            conjugate_of_activation=stable_conjugate(v),
+        ),
+    )
+
+
+def _jensen_shannon() -> FDivergence:
+    """KL(P || M) + KL(Q || M) with M = (P + Q) / 2: twice the JSD, at most 2 log 2."""
+    return FDivergence(
+        "jensen_shannon",
+        "Jensen-Shannon (2 JSD)",
+        Symbolic(
+            generator=u * sp.log(u) - (u + 1) * sp.log((u + 1) / 2),
+            conjugate=-sp.log(2 - sp.exp(t)),
+            domain=_reals_below(_LOG2),
+            activation=_LOG2 - sp.log(1 + sp.exp(-v)),
+            at_zero=_LOG2,
+            at_infinity=_LOG2,
+        ),
+        Stable(
+            integrand=p * (_LOG2 - softplus(sp.log(q) - sp.log(p)))
+            + q * (_LOG2 - softplus(sp.log(p) - sp.log(q))),
+            critic=_LOG2 - softplus(-sp.log(u)),
+            conjugate=-_LOG2 - log1mexp(t - _LOG2),
+            activation=_LOG2 - softplus(-v),
+            conjugate_of_activation=softplus(v) - _LOG2,
+        ),
+    )
+
+
+def _gan() -> FDivergence:
+    """The value of the GAN game, 2 JSD - log 4: the one row with f(1) not 0 but -log 4."""
+    return FDivergence(
+        "gan",
+        "GAN (2 JSD - log 4)",
+        Symbolic(
+            generator=u * sp.log(u) - (u + 1) * sp.log(u + 1),
+            conjugate=-sp.log(1 - sp.exp(t)),
+            domain=_reals_below(sp.Integer(0)),
+            activation=-sp.log(1 + sp.exp(-v)),
+            at_zero=sp.Integer(0),
+            at_infinity=sp.Integer(0),
+        ),
+        Stable(
+            integrand=-p * softplus(sp.log(q) - sp.log(p)) - q * softplus(sp.log(p) - sp.log(q)),
+            critic=-softplus(-sp.log(u)),
+            conjugate=-log1mexp(t),
+            activation=-softplus(-v),
+            conjugate_of_activation=softplus(v),
+        ),
+    )
+
+
+def _weighted_jensen_shannon(pi: Any) -> FDivergence:
+    """pi KL(P || M) + (1 - pi) KL(Q || M), M = pi P + (1 - pi) Q, with 0 < pi < 1."""
+    pi = _parameter("pi", pi)
+    if not (_is_positive(pi) and _is_positive(1 - pi)):
+        raise ValueError(f"pi = {pi}; it is the weight of the data, strictly between 0 and 1")
+    rest = 1 - pi
+    odds = sp.log(rest) - sp.log(pi)
+    top = -pi * sp.log(pi)
+    log_ratio = sp.log(p) - sp.log(q)
+    return FDivergence(
+        "weighted_jensen_shannon",
+        "Weighted Jensen-Shannon",
+        Symbolic(
+            generator=pi * u * sp.log(u) - (rest + pi * u) * sp.log(rest + pi * u),
+            conjugate=rest * sp.log(rest / (1 - pi * sp.exp(t / pi))),
+            domain=_reals_below(top),
+            activation=top - sp.log(1 + sp.exp(-v)),
+            at_zero=-rest * sp.log(rest),
+            at_infinity=top,
+        ),
+        Stable(
+            integrand=-pi * p * (sp.log(pi) + softplus(odds - log_ratio))
+            - rest * q * (sp.log(rest) + softplus(log_ratio - odds)),
+            critic=top - pi * softplus(odds - sp.log(u)),
+            conjugate=rest * (sp.log(rest) - log1mexp(t / pi + sp.log(pi))),
+            activation=top - softplus(-v),
+            conjugate_of_activation=rest * (sp.log(rest) - log1mpower(v, 1 / pi)),
+        ),
+        {"pi": pi},
+    )
+
+
+def _alpha(alpha: Any) -> FDivergence:
+    """int q ((p/q)^alpha - 1) / (alpha (alpha - 1)): two rows, alpha < 1 (not 0) and alpha > 1.
+
+    alpha = 2 is half of Pearson, -1 half of Neyman, 1/2 twice the squared Hellinger.
+    """
+    alpha = _parameter("alpha", alpha)
+    for limit, name in ((0, "reverse_kl"), (1, "kl")):
+        if sp.simplify(alpha - limit) == 0:
+            raise ValueError(
+                f"alpha = {alpha}: there the formula is 0 / 0 and the divergence is its limit; "
+                f"use divergence({name!r}), or an alpha other than 0 and 1"
+            )
+    a1 = alpha - 1
+    power = sp.cancel(alpha / a1)
+    log_ratio = sp.log(p) - sp.log(q)
+    above = _is_positive(a1)
+    base = positive_part(1 + a1 * t) if above else 1 + a1 * t
+    stable_base = sp.Max(a1 * t, -1) if above else a1 * t
+    if above:
+        domain, activation, stable_activation = sp.Reals, v, v
+        composed = powm1(sp.Max(a1 * v, -1), power) / alpha
+    else:
+        top = sp.cancel(-1 / a1)
+        # At the end point f* is finite, -1/alpha, where the power is positive: alpha < 0.
+        domain = _reals_below(top, closed=not _is_positive(alpha))
+        activation, stable_activation = top - sp.log(1 + sp.exp(-v)), top - softplus(-v)
+        composed = expm1(power * (sp.log(-a1) + logsoftplus(-v))) / alpha
+    return FDivergence(
+        "alpha",
+        "alpha-divergence",
+        Symbolic(
+            generator=(u**alpha - 1 - alpha * (u - 1)) / (alpha * a1),
+            conjugate=(base**power - 1) / alpha,
+            domain=domain,
+            activation=activation,
+            at_zero=1 / alpha if _is_positive(alpha) else sp.oo,
+            at_infinity=sp.oo if above else sp.cancel(-1 / a1),
+        ),
+        Stable(
+            integrand=(q * expm1(alpha * log_ratio) - alpha * (p - q)) / (alpha * a1),
+            critic=expm1(a1 * sp.log(u)) / a1,
+            conjugate=powm1(stable_base, power) / alpha,
+            activation=stable_activation,
+            conjugate_of_activation=composed,
+        ),
+        {"alpha": alpha},
+    )
+
+
+def _is_positive(expression: sp.Expr) -> bool:
+    return bool(sp.simplify(expression).is_positive)
+
+
+def _parameter(name: str, value: Any) -> sp.Expr:
+    # A symbol may stand for a whole family: alpha = 1 + Symbol("a", positive=True).
+    if isinstance(value, sp.Expr) and value.free_symbols:
+        return value
+    number = sp.nsimplify(value, rational=True) if isinstance(value, (Real, sp.Expr)) else sp.nan
+    if not number.is_real:
+        raise ValueError(f"{name} = {value!r} is no finite real number; pass one")
+    return number
+
+
+_MAKERS: dict[str, Callable[..., FDivergence]] = {
+    "total_variation": _total_variation,
+    "kl": _kl,
+    "reverse_kl": _reverse_kl,
+    "pearson": _pearson,
+    "neyman": _neyman,
+    "squared_hellinger": _squared_hellinger,
+    "jeffreys": _jeffreys,
+    "jensen_shannon": _jensen_shannon,
+    "weighted_jensen_shannon": _weighted_jensen_shannon,
+    "gan": _gan,
+    "alpha": _alpha,
+}
+
+#: Every name :func:`divergence` knows, in the table's order; `alpha` is its last two rows.
+NAMES = tuple(_MAKERS)
+
+
+def divergence(name: str, **parameters: Any) -> FDivergence:
+    """The f-divergence called ``name``.
+
+    Parameters
+    ----------
+    name
+        One of :data:`NAMES`. ``jensen_shannon`` is the table's row, 2 JSD.
+    **parameters
+        ``pi`` (0 < pi < 1) for ``weighted_jensen_shannon``, ``alpha`` (real, not 0 or 1) for
+        ``alpha``. A SymPy symbol with enough assumptions gives the formulas of a whole family.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or a parameter is outside its domain.
+    TypeError
+        If a parameter is missing, or is none of this divergence.
+    """
+    if name not in _MAKERS:
+        near = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0.0)
+        raise ValueError(
+            f"no divergence is called {name!r}; the nearest name is {near[0]!r}. "
+            f"All names: {', '.join(NAMES)}"
+        )
+    maker = _MAKERS[name]
+    wanted = set(inspect.signature(maker).parameters)
+    if wanted != set(parameters):
+        raise TypeError(
+            f"{name} takes {' and '.join(sorted(wanted)) or 'no parameters'}, but got "
+            f"{', '.join(sorted(parameters)) or 'none'}; write divergence({name!r}"
+            f"{''.join(f', {w}=...' for w in sorted(wanted))})"
+        )
+    return maker(**parameters)
