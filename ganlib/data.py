@@ -387,6 +387,7 @@ def _fetch(name: str, sha256: str, mirrors: Sequence[str], folder: str = "") -> 
     import pooch
     import requests
 
+    pooch.get_logger().setLevel("WARNING")  # the bar says what is being downloaded
     failures = []
     for mirror in mirrors:
         try:
