@@ -37,11 +37,19 @@ __all__ = [
 ]
 
 
-class softplus(sp.Function):
+class _Stable(sp.Function):
+    """A real function with a textbook form, ``rewrite(log)``, by which SymPy evaluates it."""
+
+    is_real = True
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.rewrite(sp.log)._eval_evalf(prec)
+
+
+class softplus(_Stable):
     """``log(1 + exp(x))``, finite for every float: about x on the right, about 0 on the left."""
 
     nargs = 1
-    is_real = True
     is_positive = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
@@ -50,15 +58,11 @@ class softplus(sp.Function):
     def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
         return sp.log(1 + sp.exp(x))
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
-
-class sigmoid(sp.Function):
+class sigmoid(_Stable):
     """``1 / (1 + exp(-x))``, the inverse of the logit."""
 
     nargs = 1
-    is_real = True
     is_positive = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
@@ -67,15 +71,11 @@ class sigmoid(sp.Function):
     def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
         return 1 / (1 + sp.exp(-x))
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
-
-class expm1(sp.Function):
+class expm1(_Stable):
     """``exp(x) - 1`` without the cancellation at small x."""
 
     nargs = 1
-    is_real = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sp.exp(self.args[0])
@@ -83,15 +83,11 @@ class expm1(sp.Function):
     def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
         return sp.exp(x) - 1
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
-
-class log1p(sp.Function):
+class log1p(_Stable):
     """``log(1 + x)`` without the cancellation at small x."""
 
     nargs = 1
-    is_real = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return 1 / (1 + self.args[0])
@@ -99,15 +95,11 @@ class log1p(sp.Function):
     def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
         return sp.log(1 + x)
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
-
-class logsoftplus(sp.Function):
+class logsoftplus(_Stable):
     """``log(log(1 + exp(x)))``, about x on the left, where the softplus itself underflows."""
 
     nargs = 1
-    is_real = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sigmoid(self.args[0]) / softplus(self.args[0])
@@ -115,15 +107,11 @@ class logsoftplus(sp.Function):
     def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
         return sp.log(sp.log(1 + sp.exp(x)))
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
-
-class log1mexp(sp.Function):
+class log1mexp(_Stable):
     """``log(1 - exp(x))`` for x < 0, exact at both ends (Maechler 2012)."""
 
     nargs = 1
-    is_real = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return -sp.exp(self.args[0]) / (1 - sp.exp(self.args[0]))
@@ -131,15 +119,11 @@ class log1mexp(sp.Function):
     def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
         return sp.log(1 - sp.exp(x))
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
-
-class log1mpower(sp.Function):
+class log1mpower(_Stable):
     """``log(1 - sigmoid(x)**c)`` for c > 0: about -x on the right, where 1 - sigmoid is lost."""
 
     nargs = 2
-    is_real = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         if argindex != 1:
@@ -150,15 +134,11 @@ class log1mpower(sp.Function):
     def _eval_rewrite_as_log(self, x: sp.Expr, c: sp.Expr, **_: Any) -> sp.Expr:
         return sp.log(1 - (1 + sp.exp(-x)) ** (-c))
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
-
-class powm1(sp.Function):
+class powm1(_Stable):
     """``(1 + x)**c - 1`` for x >= -1, without the cancellation at small x."""
 
     nargs = 2
-    is_real = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         if argindex != 1:
@@ -169,27 +149,20 @@ class powm1(sp.Function):
     def _eval_rewrite_as_log(self, x: sp.Expr, c: sp.Expr, **_: Any) -> sp.Expr:
         return (1 + x) ** c - 1
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
-
-class loglambert(sp.Function):
+class loglambert(_Stable):
     """``log(W(exp(x)))``, W the Lambert function: the y that solves ``y + exp(y) = x``.
 
     It needs no exp(x), which overflows long before W does.
     """
 
     nargs = 1
-    is_real = True
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return 1 / (1 + sp.exp(self))
 
     def _eval_rewrite_as_log(self, x: sp.Expr, **_: Any) -> sp.Expr:
         return sp.log(sp.LambertW(sp.exp(x)))
-
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        return self.rewrite(sp.log)._eval_evalf(prec)
 
 
 def positive_part(x: sp.Expr) -> sp.Expr:
