@@ -25,6 +25,7 @@ __all__ = [
 
 _TRIES = 24
 _DIGITS = 30
+_TOLERANCE = sp.Float("1e-20")
 
 
 def _random_value(symbol: sp.Symbol, rng: random.Random) -> sp.Rational:
@@ -59,18 +60,24 @@ def counterexample(
 
     ``where`` restricts the points: it is called with the symbols' names as keywords, for
     example ``where=lambda p, q, **_: p + q <= 1``. Symbols declared positive get positive
-    values. Values are compared to 30 digits at 24 random rational points (``seed``).
+    values. The sides are evaluated to 30 digits at 24 random rational points (``seed``) and
+    compared to 20, relative to the larger of 1 and their size.
     """
-    difference = textbook(sp.sympify(left) - sp.sympify(right))
+    sides = [textbook(sp.sympify(side)) for side in (left, right)]
+    symbols = sides[0].free_symbols | sides[1].free_symbols
     rng = random.Random(seed)
     for _ in range(_TRIES):
-        point = _sample(difference.free_symbols, where, rng)
+        point = _sample(symbols, where, rng)
         if point is None:
             raise ValueError("no random point satisfies `where`; widen it or check its names")
-        value = difference.subs(point).evalf(_DIGITS, chop=True)
-        if value.is_number and not value.has(sp.nan, sp.zoo) and abs(value) > 1e-15:
+        here, there = (side.subs(point).evalf(_DIGITS) for side in sides)
+        if here.is_number and there.is_number and here.is_finite and there.is_finite:
+            # relative, so that huge values do not differ by their rounding
+            if abs(here - there) > _TOLERANCE * max(1, abs(here), abs(there)):
+                return point
+        elif here != there:
             return point
-        if not difference.free_symbols:
+        if not symbols:
             break
     return None
 

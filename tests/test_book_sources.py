@@ -160,6 +160,11 @@ PLANTED = {
         "labels_carry_name",
         "eq-other-sum",
     ),
+    "display in a paragraph": (
+        GOOD.replace("*Two minutes.*\n", "Here\n$$\nx\n$$ (eq-sample-x)\n"),
+        "displays_stand_alone",
+        "line 15",
+    ),
     "no errata link": (GOOD.replace("Found a mistake?", "The end."), "framed", "last line"),
     "no title label": (GOOD.replace("(ch-sample)=", "(ch-other)="), "framed", "no label"),
 }

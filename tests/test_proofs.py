@@ -30,6 +30,14 @@ def test_unequal_sides_get_a_counterexample(left: sp.Expr, right: sp.Expr) -> No
         proofs.assert_equal(left, right, "a false claim")
 
 
+def test_rounding_of_huge_values_is_no_counterexample() -> None:
+    huge = sp.exp(900 * p)
+    proofs.assert_equal(huge * (1 + q) - huge * q, huge, where=lambda p, **_: p > 1)
+    assert proofs.counterexample(huge, huge * (1 + sp.Rational(1, 10**9))) is not None
+    assert proofs.counterexample(sp.oo, sp.oo) is None
+    assert proofs.counterexample(sp.oo, p) is not None
+
+
 def test_where_restricts_the_points() -> None:
     proofs.assert_nonnegative(5 - s, where=lambda s: s < 5)
     with pytest.raises(AssertionError, match="negative"):

@@ -36,6 +36,9 @@ ICON = re.compile(
     r'(?:"([a-z0-9-]+)"|([a-z][a-z0-9]*)):\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",'
     r'(?:"[^"]*"|\[[^\]]*\])\],?'
 )
+SEARCH_SCRIPT = re.compile(
+    r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
+)
 
 
 class SiteError(RuntimeError):
@@ -135,7 +138,7 @@ def trim_icons(site: Path = SITE) -> tuple[int, int]:
 
 
 def mend_pages(site: Path = SITE) -> None:
-    """Mend what the theme says wrongly to a screen reader: names that hide the text seen.
+    """Mend what the theme says wrongly to a screen reader, and what it loads without need.
 
     Already mended pages, which an incremental build leaves alone, stay as they are.
     """
@@ -143,8 +146,12 @@ def mend_pages(site: Path = SITE) -> None:
         old = path.read_text(encoding="utf-8")
         new = old.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         new = re.sub(r'(<summary\b[^>]*?) aria-label="Toggle hidden content"', r"\1", new)
-        new = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", new)
+        new = re.sub(
+            r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", new
+        )
         new = re.sub(r'(<i class="theme-switch[^>]*?)\s+title="[^"]*"', r"\1", new)
+        if path.name != "search.html":  # the index is for the search page; it grows with the book
+            new = SEARCH_SCRIPT.sub("", new)
         if new != old:
             path.write_text(new, encoding="utf-8")
 

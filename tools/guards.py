@@ -212,6 +212,20 @@ def labels_carry_name(page: Page) -> Iterator[str]:
             yield f"label {label!r}: expected {kind or 'kind'}-{name}-..."
 
 
+def displays_stand_alone(page: Page) -> Iterator[str]:
+    """A display between ``$$`` has a blank line before it; inside a paragraph it is mangled."""
+    lines = page.text.splitlines()
+    inside = False
+    for number, line in enumerate(lines):
+        text = line.strip()
+        if not text.startswith("$$"):
+            continue
+        before = lines[number - 1].strip() if number else ""
+        if not inside and before and not before.startswith(("`", ":")):
+            yield f"line {number + 1}: put a blank line before the $$ of a display"
+        inside = not inside and "$$" not in text[2:]
+
+
 def framed(page: Page) -> Iterator[str]:
     """Front matter, label and title at the top; the errata link at the end; a stable round trip."""
     if page.is_notebook:
@@ -239,6 +253,7 @@ GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
         cells_small,
         words,
         labels_carry_name,
+        displays_stand_alone,
         framed,
     )
 }
