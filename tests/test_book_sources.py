@@ -163,7 +163,7 @@ PLANTED = {
     "display in a paragraph": (
         GOOD.replace("*Two minutes.*\n", "Here\n$$\nx\n$$ (eq-sample-x)\n"),
         "displays_stand_alone",
-        "line 15",
+        "line 17",
     ),
     "no errata link": (GOOD.replace("Found a mistake?", "The end."), "framed", "last line"),
     "no title label": (GOOD.replace("(ch-sample)=", "(ch-other)="), "framed", "no label"),
