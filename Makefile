@@ -5,7 +5,7 @@
 REPOSITORY ?=
 # The Python that makes the environment; 3.11 or newer.
 PYTHON ?= python3
-# Another source for torch: PIP_TORCH_OPTIONS="--index-url https://download.pytorch.org/whl/cpu"
+# Another source for torch, such as an index of CPU builds: PIP_TORCH_OPTIONS="--index-url ADDRESS"
 PIP_TORCH_OPTIONS ?=
 # A browser for the site tests (found by itself if installed); BROWSER=none leaves them out.
 CHROMIUM ?=

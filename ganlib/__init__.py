@@ -2,11 +2,12 @@
 
 One concept a module, named as the chapter that derives it. Imports run downwards only::
 
-    training               alternating training
+    lab                    a torch function compiled to WebAssembly
+    training, step         alternating training; the same step as pure functions of one state
     networks, penalties    what is trained, and what keeps its gradient in bounds
     losses                 GAN objectives, made from
     divergences, distances f-divergences; integral probability metrics
-    data, metrics, dynamics, vae, estimators
+    data, metrics, scoring, dynamics, vae, estimators
     formulas, proofs       SymPy expression -> torch function; assertions for check cells
     plotting               the house style of every figure
 

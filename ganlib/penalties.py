@@ -15,7 +15,16 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["clip_weights", "consensus", "gradient_penalty", "input_gradient", "r1", "r2"]
+__all__ = [
+    "clip_weights",
+    "consensus",
+    "gradient_penalty",
+    "half_square",
+    "input_gradient",
+    "norm_deviation",
+    "r1",
+    "r2",
+]
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -39,6 +48,17 @@ def input_gradient(critic: Critic, points: Tensor) -> Tensor:
         )
     (gradient,) = torch.autograd.grad(output.sum(), points, create_graph=True)
     return gradient.flatten(1)
+
+
+def norm_deviation(gradient: Tensor, target: float = 1.0) -> Tensor:
+    """E(|grad| - target)^2 of per-sample gradients (N, d): the cost of :func:`gradient_penalty`."""
+    norm = torch.linalg.vector_norm(gradient, dim=1)
+    return (norm - target).square().mean()
+
+
+def half_square(gradient: Tensor) -> Tensor:
+    """E|grad|^2 / 2 of per-sample gradients (N, d): the cost of :func:`r1` and :func:`r2`."""
+    return gradient.square().sum(dim=1).mean() / 2
 
 
 def gradient_penalty(
@@ -74,13 +94,12 @@ def gradient_penalty(
         dtype=real.dtype,
     ).to(real.device)
     between = weight * real + (1 - weight) * fake
-    norm = torch.linalg.vector_norm(input_gradient(critic, between), dim=1)
-    return (norm - target).square().mean()
+    return norm_deviation(input_gradient(critic, between), target)
 
 
 def r1(critic: Critic, real: Tensor) -> Tensor:
     """E|grad|^2 / 2 on real samples; weight it by gamma (Mescheder et al. 2018, equation 9)."""
-    return input_gradient(critic, real).square().sum(dim=1).mean() / 2
+    return half_square(input_gradient(critic, real))
 
 
 def r2(critic: Critic, fake: Tensor) -> Tensor:

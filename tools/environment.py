@@ -36,7 +36,7 @@ has it: make book PYTHON=/path/to/python3"""
 NO_NETWORK = """\
 pip could not reach a package index while installing {what}. The first run needs the network once,
 for about 3 GB on Linux (torch brings its CUDA libraries; less with
-PIP_TORCH_OPTIONS="--index-url https://download.pytorch.org/whl/cpu"). Check the connection or
+PIP_TORCH_OPTIONS="--index-url ADDRESS"). Check the connection or
 pip's proxy and index settings, then run the same command again: what is done is kept.
 pip said:
 {log}"""

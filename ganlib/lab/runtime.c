@@ -1,0 +1,88 @@
+// What every compiled module shares: a matrix product, and seeded noise.
+// Plain C: clang turns the vector type into WebAssembly's 128-bit lanes.
+#include <limits.h>
+#include <math.h>
+#include <stdint.h>
+#include <tgmath.h>
+
+#define EXPORT(name) __attribute__((export_name(name)))
+
+#ifdef SCRATCH
+typedef float eight __attribute__((vector_size(32), aligned(4)));
+static float scratch[SCRATCH];
+
+// C[M, N] = A[M, K] B[K, N] (+ bias[N]); A and B have any strides, C is contiguous.
+static void matmul(int M, int N, int K, const float *A, int a0, int a1, const float *B, int b0,
+                   int b1, float *C, const float *bias) {
+  int n = 0;
+  if (N >= 8 && b1 != 1) {  // rows that can be loaded eight at a time
+    for (int k = 0; k < K; k++)
+      for (int j = 0; j < N; j++) scratch[k * N + j] = B[k * b0 + j * b1];
+    B = scratch, b0 = N, b1 = 1;
+  }
+  for (; n + 8 <= N; n += 8) {
+    const eight start = bias ? *(const eight *)(bias + n) : (eight){0};
+    int m = 0;
+    for (; m + 4 <= M; m += 4) {
+      eight c0 = start, c1 = start, c2 = start, c3 = start;
+      const float *a = A + m * a0, *b = B + n;
+      for (int k = 0; k < K; k++, a += a1, b += b0) {
+        const eight row = *(const eight *)b;
+        c0 += a[0] * row, c1 += a[a0] * row, c2 += a[2 * a0] * row, c3 += a[3 * a0] * row;
+      }
+      *(eight *)(C + m * N + n) = c0, *(eight *)(C + (m + 1) * N + n) = c1;
+      *(eight *)(C + (m + 2) * N + n) = c2, *(eight *)(C + (m + 3) * N + n) = c3;
+    }
+    for (; m < M; m++) {
+      eight c = start;
+      for (int k = 0; k < K; k++) c += A[m * a0 + k * a1] * *(const eight *)(B + k * b0 + n);
+      *(eight *)(C + m * N + n) = c;
+    }
+  }
+  for (; n < N; n++)  // the last columns: four partial sums, so that additions overlap
+    for (int m = 0; m < M; m++) {
+      const float *a = A + m * a0, *b = B + n * b1;
+      float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+      int k = 0;
+      for (; k + 4 <= K; k += 4) {
+        s0 += a[k * a1] * b[k * b0], s1 += a[(k + 1) * a1] * b[(k + 1) * b0];
+        s2 += a[(k + 2) * a1] * b[(k + 2) * b0], s3 += a[(k + 3) * a1] * b[(k + 3) * b0];
+      }
+      for (; k < K; k++) s0 += a[k * a1] * b[k * b0];
+      C[m * N + n] = (s0 + s1) + (s2 + s3) + (bias ? bias[n] : 0);
+    }
+}
+#endif
+
+#ifdef NOISE
+// Philox4x32-10 (Salmon et al. 2011): the n-th four words of a stream are a function of
+// (seed, stream, n) alone, so any run, at any time, can be drawn again.
+static void philox(uint32_t x[4], uint32_t k0, uint32_t k1) {
+  for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+    const uint64_t p = (uint64_t)0xD2511F53u * x[0], q = (uint64_t)0xCD9E8D57u * x[2];
+    const uint32_t y0 = (uint32_t)(q >> 32) ^ x[1] ^ k0, y2 = (uint32_t)(p >> 32) ^ x[3] ^ k1;
+    x[0] = y0, x[1] = (uint32_t)q, x[2] = y2, x[3] = (uint32_t)p;
+  }
+}
+
+// Uniform on the open interval (0, 1), 24 bits each: never 0, so that a logarithm may follow.
+EXPORT("uniform") void uniform(float *out, int count, uint32_t seed, uint32_t stream) {
+  for (int i = 0; i < count; i += 4) {
+    uint32_t x[4] = {(uint32_t)i / 4, 0, 0, 0};
+    philox(x, seed, stream);
+    for (int j = 0; j < 4 && i + j < count; j++)
+      out[i + j] = ((float)(x[j] >> 9) + 0.5f) * 0x1p-23f;
+  }
+}
+
+// Standard normal (Box and Muller 1958), in pairs.
+EXPORT("normal") void normal(float *out, int count, uint32_t seed, uint32_t stream) {
+  uniform(out, count, seed, stream);
+  for (int i = 0; i < count; i += 2) {
+    const float radius = sqrtf(-2.0f * logf(out[i]));
+    const float turn = 6.28318530717958647692f * (i + 1 < count ? out[i + 1] : 0.25f);
+    out[i] = radius * cosf(turn);
+    if (i + 1 < count) out[i + 1] = radius * sinf(turn);
+  }
+}
+#endif
