@@ -9,7 +9,7 @@ One concept a module, named as the chapter that derives it. Imports run downward
     divergences, distances f-divergences; integral probability metrics
     data, metrics, scoring, dynamics, vae, estimators
     formulas, proofs       SymPy expression -> torch function; assertions for check cells
-    plotting               the house style of every figure
+    checks, plotting       what input must be; the house style of every figure
 
 Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.
 """

@@ -17,6 +17,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from ganlib.checks import check_float
 from ganlib.formulas import compile_formula
 
 __all__ = [
@@ -72,10 +73,8 @@ GAUSSIAN_MMD2 = (
 # --- what the functions accept ------------------------------------------------------------------
 
 
-def _check_float(values: Tensor, name: str) -> None:
-    if not isinstance(values, Tensor) or not values.is_floating_point():
-        kind = f"dtype {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
-        raise TypeError(f"{name} has {kind}; pass a floating-point tensor, for example x.float()")
+def _check_points(values: Tensor, name: str) -> None:
+    check_float(values, name)
     if values.numel() == 0:
         raise ValueError(f"{name} is empty (shape {tuple(values.shape)}); pass at least one point")
     if not torch.isfinite(values).all():
@@ -83,7 +82,7 @@ def _check_float(values: Tensor, name: str) -> None:
 
 
 def _line(points: Tensor, name: str) -> Tensor:
-    _check_float(points, name)
+    _check_points(points, name)
     if points.ndim == 2 and points.shape[1] == 1:
         points = points[:, 0]
     if points.ndim != 1:
@@ -95,7 +94,7 @@ def _line(points: Tensor, name: str) -> Tensor:
 
 
 def _cloud(points: Tensor, name: str) -> Tensor:
-    _check_float(points, name)
+    _check_points(points, name)
     if points.ndim == 1:
         points = points[:, None]
     if points.ndim != 2:
@@ -130,7 +129,7 @@ def _mass(weights: Tensor | None, points: Tensor, name: str) -> Tensor:
 
 
 def _check_probability(p: Tensor, name: str) -> None:
-    _check_float(p, name)
+    _check_points(p, name)
     if (p < 0).any():
         raise ValueError(f"{name} has the negative entry {p.min().item():g}; masses are >= 0")
     total = p.detach().double().sum(-1)
@@ -534,7 +533,7 @@ def _programme(p: Tensor, q: Tensor, distance: Tensor) -> tuple[np.ndarray, np.n
             f"p {tuple(p.shape)}, q {tuple(q.shape)}, distance {tuple(distance.shape)}; expected "
             "(N,), (M,) and the table (N, M) of distances"
         )
-    _check_float(distance, "distance")
+    _check_points(distance, "distance")
     masses = (v.detach().double().cpu().numpy() for v in (p, q))
     # The solver refuses totals that differ in the last digits of a float32.
     mass_p, mass_q = (m / m.sum() for m in masses)

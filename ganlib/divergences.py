@@ -29,6 +29,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from ganlib.checks import check_float
 from ganlib.formulas import (
     compile_formula,
     expm1,
@@ -155,7 +156,7 @@ class FDivergence:
 
     def generator(self, ratio: Tensor) -> Tensor:
         """f(u) at density ratios u >= 0: the limit f(0+) at 0, infinity where u < 0."""
-        _check_float(ratio, "ratio")
+        check_float(ratio, "ratio")
         formula = self.stable.integrand.subs({p: u, q: 1})
         inside = (ratio > 0) & (ratio < torch.inf)
         value = compile_formula(formula, u)(torch.where(inside, ratio, 1.0))
@@ -167,13 +168,13 @@ class FDivergence:
 
     def critic(self, ratio: Tensor) -> Tensor:
         """f'(u), the optimal critic's value at density ratios u >= 0; NaN where u < 0."""
-        _check_float(ratio, "ratio")
+        check_float(ratio, "ratio")
         value = compile_formula(self.stable.critic, u)(ratio)
         return torch.where(ratio >= 0, value, torch.nan)
 
     def conjugate(self, value: Tensor) -> Tensor:
         """f*(t) at critic values t: infinity outside the domain."""
-        _check_float(value, "value")
+        check_float(value, "value")
         inside = (value < self._top) if self._top_is_open else (value <= self._top)
         inside = inside & (value > -torch.inf)
         # The level is inside every domain: a harmless value for the branch that is not taken.
@@ -184,7 +185,7 @@ class FDivergence:
 
     def activation(self, output: Tensor) -> Tensor:
         """g_f(v): raw network outputs, any real number, to critic values; increasing."""
-        _check_float(output, "output")
+        check_float(output, "output")
         return compile_formula(self.stable.activation, v)(output)
 
     def conjugate_of_activation(self, output: Tensor) -> Tensor:
@@ -192,7 +193,7 @@ class FDivergence:
 
         Infinite only where the true value is outside the format.
         """
-        _check_float(output, "output")
+        check_float(output, "output")
         return compile_formula(self.stable.conjugate_of_activation, v)(output)
 
     def between(self, data: Tensor, fake: Tensor) -> Tensor:
@@ -247,7 +248,7 @@ class FDivergence:
         A scalar; its expectation is at most D_f(P || Q), whatever the critic. It is -infinity
         if a value of ``critic_q`` is outside the domain.
         """
-        _check_float(critic_p, "critic_p")
+        check_float(critic_p, "critic_p")
         if critic_p.numel() == 0 or critic_q.numel() == 0:
             raise ValueError(
                 f"critic_p and critic_q have {critic_p.numel()} and {critic_q.numel()} values; "
@@ -281,17 +282,8 @@ def _cost(price: float, mass: Tensor) -> Tensor:
     return torch.where(mass > 0, price * torch.where(mass > 0, mass, 1.0), 0.0)
 
 
-def _check_float(values: Tensor, what: str) -> None:
-    if not isinstance(values, Tensor) or not values.is_floating_point():
-        kind = f"dtype {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
-        raise TypeError(
-            f"{what} has {kind}; pass a floating-point tensor, for example {what}"
-            ".float() or torch.tensor(..., dtype=torch.float32)"
-        )
-
-
 def _check_probabilities(values: Tensor, what: str) -> None:
-    _check_float(values, what)
+    check_float(values, what)
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(
             f"{what} has shape {tuple(values.shape)}; pass probabilities along the last axis"

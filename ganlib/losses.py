@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import sympy as sp
 from torch import Tensor
 
+from ganlib.checks import check_float
 from ganlib.divergences import FDivergence
 from ganlib.divergences import v as _v
 from ganlib.formulas import compile_formula, positive_part, softplus
@@ -84,12 +85,7 @@ class Loss:
 
 
 def _check(output: Tensor, what: str) -> None:
-    if not isinstance(output, Tensor) or not output.is_floating_point():
-        kind = f"dtype {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
-        raise TypeError(
-            f"{what} has {kind}; critic outputs are a floating-point tensor: pass what the "
-            "discriminator returned, or convert it with .float()"
-        )
+    check_float(output, what)
     if output.numel() == 0:
         raise ValueError(f"{what} is empty (shape {tuple(output.shape)}); pass at least one output")
 
