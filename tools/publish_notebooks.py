@@ -9,6 +9,7 @@ Without --push the branch's files are only written, to ``build/notebook-branch``
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -30,8 +31,13 @@ def git(*arguments: str, folder: Path = ROOT) -> str:
     return done.stdout.strip()
 
 
+def requirement(address: str, commit: str) -> str:
+    """ganlib of one commit, with what the chapters import beside it."""
+    return f"ganlib[notebooks] @ git+{address}@{commit}"
+
+
 def install_line(address: str, commit: str) -> str:
-    return f'%pip install --quiet "ganlib @ git+{address}@{commit}"'
+    return f'%pip install --quiet "{requirement(address, commit)}"'
 
 
 def write(address: str, commit: str, target: Path = BRANCH, notebooks: Path = NOTEBOOKS) -> int:
@@ -46,7 +52,7 @@ def write(address: str, commit: str, target: Path = BRANCH, notebooks: Path = NO
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)
         count += 1
-    (target / "requirements.txt").write_text(f"ganlib @ git+{address}@{commit}\njupyterlab\n")
+    (target / "requirements.txt").write_text(f"{requirement(address, commit)}\njupyterlab\n")
     (target / "README.md").write_text(
         f"Generated from {address} at {commit}; do not edit. The sources are on the main branch.\n"
     )
@@ -58,8 +64,6 @@ def push(target: Path, commit: str) -> None:
     index = str(BUILD / "notebook-index")
     Path(index).unlink(missing_ok=True)
     environment = ["--work-tree", str(target)]
-    import os
-
     os.environ["GIT_INDEX_FILE"] = index
     try:
         git(*environment, "add", "--all", "--force", ".")
