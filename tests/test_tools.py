@@ -351,7 +351,10 @@ def test_launch_buttons_appear_with_a_repository_only(monkeypatch: pytest.Monkey
 
 def test_published_notebooks_install_their_own_commit() -> None:
     line = publish_notebooks.install_line("https://github.com/owner/name", "abc123")
-    assert line == '%pip install --quiet "ganlib[notebooks] @ git+https://github.com/owner/name@abc123"'
+    assert (
+        line
+        == '%pip install --quiet "ganlib[notebooks] @ git+https://github.com/owner/name@abc123"'
+    )
 
 
 def test_grading_nothing_is_said() -> None:
