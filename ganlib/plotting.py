@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -33,6 +32,7 @@ __all__ = [
     "scatter",
     "setup",
     "spread",
+    "table",
 ]
 
 REAL = "#2f81c4"  #: data, p
@@ -197,7 +197,7 @@ def table(rows: Mapping[str, Sequence[Any]], index: Sequence[str], title: str = 
 
     frame = DataFrame(
         {
-            k: [v.item() if isinstance(v, torch.Tensor) else v for v in column]
+            k: [v.item() if isinstance(v, Tensor) else v for v in column]
             for k, column in rows.items()
         },
         index=list(index),

@@ -149,7 +149,8 @@ def fit_scorer(
         optimiser.step()
     classifier.requires_grad_(False)
 
-    answers = _run(classifier, reference.values).argmax(dim=1)
+    found = _run(classifier[:-1], reference.values)
+    answers = _run(classifier[-1:], found).argmax(dim=1)
     shares = _shares(answers, classes)
     if not (shares > 0).all():
         missing = (shares == 0).nonzero().flatten().tolist()
@@ -160,7 +161,7 @@ def fit_scorer(
     return Scorer(
         classifier,
         shape,
-        _run(classifier[:-1], reference.values),
+        found,
         shares,
         (answers == reference.labels).double().mean().item(),
     )
@@ -191,7 +192,8 @@ def score(scorer: Scorer, images: Tensor) -> Score:
     images = _checked(scorer, images)
     found = _run(scorer.classifier[:-1], images)
     distance = frechet_distance(scorer.reference, found)
-    shares = _shares(_run(scorer.classifier, images).argmax(dim=1), len(scorer.class_shares))
+    answers = _run(scorer.classifier[-1:], found).argmax(dim=1)
+    shares = _shares(answers, len(scorer.class_shares))
     real = scorer.class_shares
     kl = torch.xlogy(shares, shares / real).sum().item()
     return Score(

@@ -80,6 +80,10 @@ def settings(
     return torch.tensor([*rates, *betas, epsilon, penalty, clip, *parameters], dtype=dtype)
 
 
+def _setting(settings: Tensor, name: str) -> Tensor:
+    return settings[SETTINGS.index(name)]
+
+
 class Stepped(NamedTuple):
     """What a step returns: the next state, and the loss before it (a scalar, penalty included)."""
 
@@ -234,14 +238,17 @@ class Step:
                 self.loss.on_fake, on_fake, settings
             )
             if self.penalty is not None:
-                total = total + settings[5] * self.penalty(critic, real, fake, mix)
+                total = total + _setting(settings, "penalty") * self.penalty(
+                    critic, real, fake, mix
+                )
             return total
 
         slopes, loss = grad_and_value(cost)(self._d.unpack(d))
         d, mean_d, square_d, t_d = _adam(
-            d, self._d.pack(slopes), mean_d, square_d, t_d, settings[1], settings
+            d, self._d.pack(slopes), mean_d, square_d, t_d, _setting(settings, "rate_d"), settings
         )
-        d = torch.minimum(torch.maximum(d, -settings[6]), settings[6])
+        clip = _setting(settings, "clip")
+        d = torch.minimum(torch.maximum(d, -clip), clip)
         state = torch.cat([g, d, mean_g, mean_d, square_g, square_d, t_g, t_d])
         return Stepped(state, loss)
 
@@ -257,7 +264,7 @@ class Step:
 
         slopes, loss = grad_and_value(cost)(self._g.unpack(g))
         g, mean_g, square_g, t_g = _adam(
-            g, self._g.pack(slopes), mean_g, square_g, t_g, settings[0], settings
+            g, self._g.pack(slopes), mean_g, square_g, t_g, _setting(settings, "rate_g"), settings
         )
         state = torch.cat([g, d, mean_g, mean_d, square_g, square_d, t_g, t_d])
         return Stepped(state, loss)
@@ -295,7 +302,7 @@ def _adam(
     rate: Tensor,
     settings: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    beta1, beta2, epsilon = settings[2], settings[3], settings[4]
+    beta1, beta2, epsilon = (_setting(settings, n) for n in ("beta1", "beta2", "epsilon"))
     t = t + 1
     mean = beta1 * mean + (1 - beta1) * slope
     square = beta2 * square + (1 - beta2) * slope * slope
