@@ -13,8 +13,9 @@ a rewriting equal to the form it replaces) with a numerically safe torch impleme
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
+import operator
+from collections.abc import Callable, Sequence
+from functools import lru_cache, reduce
 from typing import Any
 
 import sympy as sp
@@ -290,6 +291,49 @@ def _loglambert(x: Tensor) -> Tensor:
     return _Smooth.apply(x, value, lambda x: torch.sigmoid(-_loglambert(x)))
 
 
+class _Chosen(torch.autograd.Function):
+    """One of several functions of the same tensors, elementwise: the first whose condition holds.
+
+    ``torch.where`` alone multiplies the slope of a branch not taken by 0, and 0 * inf is NaN.
+    Here the slope is again a choice, between the branches' own slopes, and so is its slope.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        conditions: Sequence[Callable[..., Tensor]],
+        branches: Sequence[Callable[..., Tensor]],
+        *arguments: Tensor,
+    ) -> Tensor:
+        *others, chosen = (branch(*arguments) for branch in branches)
+        for condition, value in zip(reversed(conditions), reversed(others), strict=True):
+            chosen = torch.where(condition(*arguments), value, chosen)
+        return chosen
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.conditions, ctx.branches, *arguments = inputs
+        ctx.save_for_backward(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        arguments = ctx.saved_tensors
+
+        def slope(branch: Callable[..., Tensor], place: int) -> Callable[..., Tensor]:
+            return lambda grad, *arguments: torch.func.vjp(branch, *arguments)[1](grad)[place]
+
+        def after_grad(condition: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            return lambda grad, *arguments: condition(*arguments)
+
+        conditions = [after_grad(condition) for condition in ctx.conditions]
+        slopes = [
+            _Chosen.apply(conditions, [slope(b, i) for b in ctx.branches], grads[0], *arguments)
+            for i in range(len(arguments))
+        ]
+        return None, None, *slopes
+
+
 # The vocabulary of formulas: the names SymPy prints, and implementations that stay exact at
 # +-1e4 in float32 with the right gradient there. A function that is not listed is an error.
 _VOCABULARY: dict[str, Any] = {
@@ -324,7 +368,10 @@ def compile_formula(expression: sp.Expr, *symbols: sp.Symbol) -> Callable[..., T
     Parameters
     ----------
     expression
-        A SymPy expression. Its free symbols must all be listed in ``symbols``.
+        A SymPy expression. Its free symbols must all be listed in ``symbols``. A ``Piecewise``
+        needs a last branch for all other cases; its conditions compare real numbers. It is
+        differentiated branch by branch: a branch that is not taken has no influence on the
+        slope, whatever its value there.
     *symbols
         The arguments of the function, in order.
 
@@ -336,8 +383,8 @@ def compile_formula(expression: sp.Expr, *symbols: sp.Symbol) -> Callable[..., T
     Raises
     ------
     ValueError
-        If the expression has a symbol that is not an argument, or a function outside the
-        vocabulary of this module.
+        If the expression has a symbol that is not an argument, a function outside the
+        vocabulary of this module, or a case that no branch of a ``Piecewise`` covers.
     """
     missing = expression.free_symbols - set(symbols)
     if missing:
@@ -346,9 +393,11 @@ def compile_formula(expression: sp.Expr, *symbols: sp.Symbol) -> Callable[..., T
             f"the formula {expression} has the free symbols {names}; list each as an argument, "
             "or substitute a number for it first"
         )
+    if expression.has(sp.Piecewise):
+        return _compile_piecewise(sp.piecewise_fold(expression), *symbols)
     unknown = {type(f).__name__ for f in expression.atoms(sp.Function)} - set(_VOCABULARY)
-    if unknown or expression.has(sp.Piecewise):
-        names = ", ".join(sorted(unknown)) or "Piecewise"
+    if unknown:
+        names = ", ".join(sorted(unknown))
         raise ValueError(
             f"the formula {expression} uses {names}, which has no torch implementation here; "
             f"write it with {', '.join(sorted(_VOCABULARY))}"
@@ -367,3 +416,50 @@ def compile_formula(expression: sp.Expr, *symbols: sp.Symbol) -> Callable[..., T
         )
 
     return broadcast
+
+
+def _compile_piecewise(expression: sp.Expr, *symbols: sp.Symbol) -> Callable[..., Tensor]:
+    if not isinstance(expression, sp.Piecewise) or expression.args[-1].cond != True:  # noqa: E712
+        raise ValueError(
+            f"the formula {expression} does not cover every case; end its Piecewise with a "
+            "branch (value, True)"
+        )
+    branches = [compile_formula(piece.expr, *symbols) for piece in expression.args]
+    conditions = [_compile_condition(piece.cond, *symbols) for piece in expression.args[:-1]]
+
+    def chosen(*arguments: Tensor) -> Tensor:
+        return _Chosen.apply(conditions, branches, *torch.broadcast_tensors(*arguments))
+
+    return chosen
+
+
+_RELATIONS: dict[type, Callable[[Tensor, Tensor], Tensor]] = {
+    sp.Eq: torch.eq,
+    sp.Ne: torch.ne,
+    sp.Lt: torch.lt,
+    sp.Le: torch.le,
+    sp.Gt: torch.gt,
+    sp.Ge: torch.ge,
+}
+_CONNECTIVES: dict[type, Callable[[Any, Any], Any]] = {sp.And: operator.and_, sp.Or: operator.or_}
+
+
+def _compile_condition(condition: sp.Basic, *symbols: sp.Symbol) -> Callable[..., Tensor]:
+    inner = [
+        _compile_condition(part, *symbols)
+        if isinstance(condition, sp.logic.boolalg.BooleanFunction)
+        else compile_formula(part, *symbols)
+        for part in condition.args
+    ]
+    if type(condition) in _RELATIONS:
+        compare = _RELATIONS[type(condition)]
+        return lambda *arguments: compare(*(side(*arguments) for side in inner))
+    if type(condition) in _CONNECTIVES:
+        join = _CONNECTIVES[type(condition)]
+        return lambda *arguments: reduce(join, (part(*arguments) for part in inner))
+    if isinstance(condition, sp.Not):
+        return lambda *arguments: ~inner[0](*arguments)
+    raise ValueError(
+        f"the condition {condition} has no torch implementation here; compare real numbers with "
+        "=, !=, <, <=, > and >="
+    )

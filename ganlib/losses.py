@@ -33,6 +33,7 @@ __all__ = [
     "maximum_likelihood",
     "minimax",
     "non_saturating",
+    "one_of",
     "wasserstein",
 ]
 
@@ -183,3 +184,44 @@ def f_gan(divergence: FDivergence) -> Loss:
     on_real = -divergence.stable.activation.subs(_v, _s)
     on_fake = divergence.stable.conjugate_of_activation.subs(_v, _s)
     return Loss(f"f-GAN, {divergence.title}", on_real, on_fake, -on_fake)
+
+
+def one_of(selector: sp.Symbol, *losses: Loss) -> Loss:
+    """Several objectives in one: the value of a symbol picks the one that counts.
+
+    Value and slope are those of the objective picked, to the last bit; an objective that
+    overflows where it is not picked has no influence. The value comes with the settings of a
+    step, so one compiled step serves every loss of a menu:
+    ``Step(..., one_of(k, minimax(), hinge()), parameters=(k,))``.
+
+    Parameters
+    ----------
+    selector
+        A symbol other than :data:`critic_output`. At 0 the first objective counts, at 1 the
+        second, and so on; at any other value the last.
+    *losses
+        The objectives. Their own symbols stay symbols.
+
+    Raises
+    ------
+    ValueError
+        For no loss at all, or if the selector is the critic's output.
+    """
+    if not losses:
+        raise ValueError("one_of got no loss; pass at least one, for example minimax()")
+    if selector == _s:
+        raise ValueError(f"the selector is {_s}, the critic's output; use another symbol")
+
+    def choice(formulas: list[sp.Expr]) -> sp.Expr:
+        # A formula that several objectives share is written, and compiled, once.
+        at = {formula: [i for i, f in enumerate(formulas) if f == formula] for formula in formulas}
+        *others, last = sorted(at, key=lambda formula: at[formula][-1])
+        pieces = [(f, sp.Or(*(sp.Eq(selector, i) for i in at[f]))) for f in others]
+        return sp.Piecewise(*pieces, (last, True))
+
+    return Loss(
+        "one of " + ", ".join(loss.name for loss in losses),
+        choice([loss.on_real for loss in losses]),
+        choice([loss.on_fake for loss in losses]),
+        choice([loss.of_generator for loss in losses]),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import mpmath
 import pytest
 import sympy as sp
@@ -90,5 +92,51 @@ def test_a_free_symbol_is_named() -> None:
 def test_an_unknown_function_is_named() -> None:
     with pytest.raises(ValueError, match="zeta"):
         formulas.compile_formula(sp.zeta(x), x)
-    with pytest.raises(ValueError, match="Piecewise"):
-        formulas.compile_formula(sp.Piecewise((x, x > 0), (0, True)), x)
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        (sp.Piecewise((x, x > 0), (y, True)), [-5.0, -5.0, 2.0]),
+        (sp.Piecewise((x, x >= 0), (y, True)), [-5.0, 0.0, 2.0]),
+        (sp.Piecewise((1, sp.Eq(x, 2)), (y * x, x < 0), (7, True)), [5.0, 7.0, 1.0]),
+        (sp.Piecewise((1, sp.Or(x < 0, x > 1)), (2, True)), [1.0, 2.0, 1.0]),
+        (sp.Piecewise((1, sp.And(x > y, sp.Ne(x, 0))), (2, True)), [1.0, 2.0, 1.0]),
+        (sp.Piecewise((1, sp.Not(sp.And(x > y, x < 1))), (2, True)), [2.0, 2.0, 1.0]),
+        (1 - 2 * sp.Piecewise((x, x <= -1), (sp.Piecewise((y, x > 1), (3, True)), True)),
+         [3.0, -5.0, 11.0]),
+    ],
+)  # fmt: skip
+def test_a_piecewise_formula_takes_its_branches(
+    formula: sp.Expr, expected: list[float], dtype: torch.dtype
+) -> None:
+    function = formulas.compile_formula(formula, x, y)
+    got = function(torch.tensor([-1.0, 0.0, 2.0], dtype=dtype), torch.tensor(-5.0, dtype=dtype))
+    torch.testing.assert_close(got, torch.tensor(expected, dtype=dtype), rtol=0, atol=0)
+
+
+def test_a_branch_not_taken_has_no_influence(dtype: torch.dtype) -> None:
+    # The left branch is infinite, the right one not a number, where the other is taken.
+    formula = sp.Piecewise((sp.log(-x) + y * x, x < 0), (sp.exp(-x) * sp.sqrt(x), True))
+    function = formulas.compile_formula(formula, x, y)
+    points = torch.tensor([-1e4, -1.0, 1.0, 1e4], dtype=dtype, requires_grad=True)
+    scale = torch.tensor(3.0, dtype=dtype, requires_grad=True)
+    slope, by_y = torch.autograd.grad(function(points, scale).sum(), (points, scale))
+    right = 0.5 * math.exp(-1) - math.exp(-1)
+    expected = torch.tensor([-1e-4 + 3, 2.0, right, 0.0], dtype=dtype)
+    torch.testing.assert_close(slope, expected)
+    assert by_y.item() == -10001.0
+    # Under torch.func, twice.
+    bend = torch.func.vmap(torch.func.grad(torch.func.grad(function)), (0, None))
+    got = bend(points.detach(), scale.detach())
+    expected = torch.tensor([-1e-8, -1.0, -0.25 * math.exp(-1), 0.0], dtype=dtype)
+    torch.testing.assert_close(got, expected)
+
+
+def test_a_case_without_a_branch_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not cover every case"):
+        formulas.compile_formula(sp.Piecewise((x, x > 0), (y, x < 0)), x, y)
+    with pytest.raises(ValueError, match="the condition"):
+        formulas.compile_formula(
+            sp.Piecewise((x, sp.Xor(x > 0, y > 0, evaluate=False)), (0, True)), x, y
+        )

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganlib import losses
-from ganlib.formulas import textbook
+from ganlib import losses, networks, step
+from ganlib.divergences import divergence
+from ganlib.formulas import compile_formula, textbook
 
 s = losses.critic_output
 D = 1 / (1 + sp.exp(-s))
@@ -141,9 +142,75 @@ def test_losses_are_values() -> None:
     assert losses.minimax() != losses.non_saturating()
 
 
+K, A, B, C = sp.symbols("k a b c", real=True)
+MENU = (
+    *ALL.values(),
+    losses.least_squares(A, B, C),
+    *(
+        losses.f_gan(divergence(name))
+        for name in ("kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon")
+    ),
+)
+FORMULAS = ("on_real", "on_fake", "of_generator")
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("place", range(len(MENU)))
+def test_one_of_several_losses_is_that_loss(place: int, formula: str, dtype: torch.dtype) -> None:
+    several = compile_formula(getattr(losses.one_of(K, *MENU), formula), s, K, A, B, C)
+    plain = compile_formula(getattr(MENU[place], formula), s, K, A, B, C)
+    points = torch.tensor([-1e4, -90.0, -1.0, 0.0, 0.5, 3.0, 90.0, 1e4], dtype=dtype)
+    numbers = torch.tensor([place, -0.3, 1.2, 0.7], dtype=dtype)
+
+    def of(function):
+        return lambda points: function(points, *numbers)
+
+    def slope(function):
+        return torch.func.vmap(torch.func.grad(of(function)))
+
+    def bend(function):
+        return torch.func.vmap(torch.func.grad(torch.func.grad(of(function))))
+
+    for view in (of, slope, bend):
+        torch.testing.assert_close(
+            view(several)(points), view(plain)(points), rtol=0, atol=0, equal_nan=True
+        )
+    assert not slope(several)(points).isnan().any()
+
+
+@pytest.mark.parametrize("place", range(len(MENU)))
+def test_a_step_with_one_of_several_losses_is_the_plain_step(place: int) -> None:
+    players = networks.mlp(2, 8, 8, 2, seed=1), networks.mlp(2, 8, 8, 1, seed=2)
+    several, plain = (
+        step.Step(*players, loss, penalty=step.r1, parameters=(K, A, B, C))
+        for loss in (losses.one_of(K, *MENU), MENU[place])
+    )
+    rng = torch.Generator().manual_seed(0)
+    real, latent = torch.randn(2, 16, 2, generator=rng)
+    given = (real, latent, real[:, :1], step.settings(parameters=(place, -0.3, 1.2, 0.7)))
+    torch.testing.assert_close(
+        several.discriminator_step(several.initial(), *given),
+        plain.discriminator_step(plain.initial(), *given),
+        rtol=0, atol=0,
+    )  # fmt: skip
+    torch.testing.assert_close(
+        several.generator_step(several.initial(), latent, given[-1]),
+        plain.generator_step(plain.initial(), latent, given[-1]),
+        rtol=0, atol=0,
+    )  # fmt: skip
+
+
+def test_beyond_the_menu_the_last_loss_counts() -> None:
+    function = compile_formula(losses.one_of(K, *MENU[:3]).of_generator, s, K)
+    last = compile_formula(MENU[2].of_generator, s)
+    assert function(torch.tensor(0.5), torch.tensor(9.0)) == last(torch.tensor(0.5))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda: losses.one_of(K), ValueError, "no loss"),
+        (lambda: losses.one_of(s, losses.hinge()), ValueError, "use another symbol"),
         (lambda: losses.least_squares(1, 1, 1), ValueError, "a = b"),
         (lambda: losses.least_squares(0, math.inf, 1), ValueError, "no target"),
         (lambda: losses.minimax().generator(torch.ones(3, dtype=torch.int64)), TypeError, "int64"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import itertools
 import json
 import math
 import operator
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import traceback
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from typing import Any
 import pooch
 import torch
 from torch import Tensor, fx
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -46,6 +47,8 @@ _FLAGS = (
     "-ffp-contract=off", "-mexec-model=reactor", "-Wl,--no-entry", "-Wl,--strip-all",
     "-Wl,-z,stack-size=65536",
 )  # fmt: skip
+#: Turns from which a loop is long: its speed matters more than its size.
+LONG = 4096
 _C_TYPE = {
     torch.float32: "float",
     torch.float64: "double",
@@ -129,6 +132,7 @@ POINTWISE: dict[str, str] = {
     "expm1": "expm1({self})",
     "floor": "floor({self})",
     "fmod": "fmod({self}, {other})",
+    "hypot": "hypot({self}, {other})",
     "ge": "{self} >= {other}",
     "gt": "{self} > {other}",
     "isnan": "{self} != {self}",
@@ -177,7 +181,10 @@ _COMPARISONS = {"eq", "ge", "gt", "le", "lt", "ne", "isnan", "logical_and", "log
 
 
 def compile_functions(
-    functions: Mapping[str, tuple[Callable[..., Any], Sequence[Tensor]]], *, noise: bool = False
+    functions: Mapping[str, tuple[Callable[..., Any], Sequence[Tensor]]],
+    *,
+    noise: bool = False,
+    seldom: Collection[str] = (),
 ) -> Module:
     """Compile torch functions into one WebAssembly module.
 
@@ -194,6 +201,9 @@ def compile_functions(
     noise
         Add ``uniform`` and ``normal``: seeded, counter-based draws (Philox4x32-10, Salmon et
         al. 2011; Box and Muller 1958).
+    seldom
+        Functions that are called seldom: all their loops are compiled for size. Elsewhere loops
+        of :data:`LONG` turns and more, and matrix products, are compiled for speed.
 
     Returns
     -------
@@ -209,7 +219,7 @@ def compile_functions(
     ModuleNotFoundError
         If zig's compiler, which the extra ``lab`` installs, is not there.
     """
-    program = _Program(noise)
+    program = _Program(noise, seldom)
     for name, (function, examples) in functions.items():
         if not name.isidentifier() or not name.isascii():
             raise ValueError(f"{name!r} cannot name a function; use letters, digits and _")
@@ -251,9 +261,11 @@ def _build(source: str) -> bytes:
 class _Program:
     """The C of a module while functions are added to it."""
 
-    def __init__(self, noise: bool) -> None:
-        self.noise = noise
+    def __init__(self, noise: bool, seldom: Collection[str]) -> None:
+        self.noise, self.seldom = noise, seldom
         self.declarations: list[str] = []
+        self.kernels: dict[str, str] = {}  # parameters and body of a loop nest -> its name
+        self.fast: set[str] = set()  # names of those that are compiled for speed
         self.bodies: list[str] = []
         self.addresses: list[str] = []
         self.shared: dict[str, Tensor] = {}  # argument name -> the tensor that stands for it
@@ -286,19 +298,26 @@ class _Program:
             results = writer.run(*shared)
         named = dict(zip(outputs, results, strict=True))
         reading = dict(zip(arguments, shared, strict=True))
-        # Copies first: writing one argument back must not disturb another output that views it.
-        named = {key: writer.settled(value) for key, value in named.items()}
         for key in named.keys() & reading.keys():
             if named[key].shape != reading[key].shape or named[key].dtype != reading[key].dtype:
                 raise ValueError(
                     f"{name} returns {key} with shape {tuple(named[key].shape)}, its argument "
                     f"has {tuple(reading[key].shape)}; a value that is written back keeps its form"
                 )
-            size = reading[key].numel()
-            writer.lines.append(_copy(self.ref(reading[key]), self.ref(named[key]), size))
-            named[key] = reading[key]
+        # Copies first: writing one argument back must not disturb another output that views it.
+        copies = {
+            key: writer.pieces(value, reading[key]) if key in reading else [writer.settled(value)]
+            for key, value in named.items()
+        }
+        for key, pieces in copies.items():
+            if key in reading:
+                for target, piece in pieces:
+                    writer.assign(target, piece)
+                named[key] = reading[key]
+            else:
+                (named[key],) = pieces
         self.bodies.append(
-            f'EXPORT("run_{name}") void run_{name}(void) {{\n' + "\n".join(writer.lines) + "\n}\n"
+            f'EXPORT("run_{name}") SMALL void run_{name}(void) {{\n' + "\n".join(writer.lines) + "\n}\n"
         )
         self.signatures[name] = Signature(
             {key: self.buffer(value) for key, value in reading.items()},
@@ -336,7 +355,16 @@ class _Program:
             f"{cases}  }}\n  return 0;\n}}\n"
         )
         return "\n".join(
-            ["".join(defines) + _RUNTIME.read_text(), *self.declarations, *self.bodies, address]
+            [
+                "".join(defines) + _RUNTIME.read_text(),
+                *self.declarations,
+                *(
+                    f"{'KERNEL' if name in self.fast else 'SMALL KERNEL'} {name}{text}"
+                    for text, name in self.kernels.items()
+                ),
+                *self.bodies,
+                address,
+            ]
         )
 
 
@@ -353,9 +381,22 @@ def _trace(
     # Twice: the recorded graph is plain ATen, from which in-place operations can then be removed.
     recorded = make_fx(flat)(*examples)
     graph = make_fx(functionalize(recorded), decomposition_table=_decompositions())(*examples)
+    for node in graph.graph.nodes:
+        if _operation(node) in _VIEWS and _same_form(node, node.args[0]):
+            node.replace_all_uses_with(node.args[0])
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph, outputs
+
+
+# Views that often change nothing; they would part loops that can be one.
+_VIEWS = {"alias", "detach", "expand", "view"}
+
+
+def _same_form(node: fx.Node, source: Any) -> bool:
+    new, old = node.meta["val"], source.meta["val"]
+    return (new.shape, new.stride(), new.storage_offset()) == (
+        old.shape, old.stride(), old.storage_offset())  # fmt: skip
 
 
 def _named(result: Any) -> dict[str, Tensor]:
@@ -383,8 +424,51 @@ def _decompositions() -> dict[Any, Any]:
     table: dict[Any, Any] = dict(core_aten_decompositions())
     for compiled in (aten.leaky_relu_backward, aten.tanh_backward, aten.sigmoid_backward):
         table.pop(compiled.default, None)  # POINTWISE has them: one loop in place of several
+    table |= get_decompositions(
+        [aten._softmax, aten._log_softmax, aten.elu, aten.gelu, aten.gelu_backward, aten.hardtanh]
+    )
     table[aten.linalg_vector_norm.default] = _vector_norm
+    table[aten.var.correction] = lambda x, *given, **options: _var_mean(x, *given, **options)[0]
+    table[aten.var_mean.correction] = _var_mean
+    table[aten.addmm.default] = _addmm
+    table[aten.max.dim] = lambda x, dim, keepdim=False: (
+        x.amax(dim, keepdim),
+        x.argmax(dim, keepdim),
+    )
+    table[aten.min.dim] = lambda x, dim, keepdim=False: (
+        x.amin(dim, keepdim),
+        x.argmin(dim, keepdim),
+    )
+    table[aten.topk.default] = _topk
+    table[aten._cdist_forward.default] = _cdist
     return table
+
+
+def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    if bias.ndim == 1 and bias.shape[0] == b.shape[1] and beta == alpha == 1:
+        return NotImplemented  # the compiled product has a place for such a bias
+    return beta * bias + alpha * (a @ b)
+
+
+def _var_mean(
+    x: Tensor, dim: Any = None, *, correction: float | None = None, keepdim: bool = False
+) -> tuple[Tensor, Tensor]:
+    axes = list(range(x.ndim)) if dim is None else dim
+    mean = x.mean(axes, keepdim=True)
+    count = math.prod(x.shape[d] for d in axes) - (1 if correction is None else correction)
+    var = (x - mean).square().sum(axes, keepdim) / max(count, 0)
+    return var, mean if keepdim else mean.squeeze(axes)
+
+
+def _topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    values, places = x.sort(dim, descending=largest)
+    return values.narrow(dim, 0, k), places.narrow(dim, 0, k)
+
+
+def _cdist(x: Tensor, y: Tensor, p: float, compute_mode: int | None) -> Any:
+    if p != 2:
+        return NotImplemented
+    return (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()
 
 
 def _vector_norm(
@@ -396,10 +480,27 @@ def _vector_norm(
     return (x * x).sum(axes, keepdim).sqrt()
 
 
+@dataclass(frozen=True, eq=False)
+class _Pointwise:
+    """An operation on elements that no array holds yet: its users compute it where they need it."""
+
+    operation: str
+    template: str
+    arguments: dict[str, Any]
+    result: Tensor
+    place: int  # in the order of the graph: operands come before their users
+
+    @property
+    def operands(self) -> dict[str, Tensor]:
+        return {k: v for k, v in self.arguments.items() if isinstance(v, Tensor)}
+
+
 class _Writer(fx.Interpreter):
     """Runs a graph on the example tensors and writes the C of each operation as it goes.
 
     A result that shares its storage with a known array is a view: torch has done the strides.
+    A pointwise result whose users all stand in one loop over the same shape is never stored: it
+    becomes a local variable of that loop.
     """
 
     def __init__(
@@ -415,53 +516,64 @@ class _Writer(fx.Interpreter):
         self.program, self.name, self.function = program, name, function
         self.examples = examples
         self.lines: list[str] = []
-        self.constant: set[int] = set()  # storages whose values depend on no argument
+        self.constants = _constants(graph.graph)
+        self.fused = _fused(graph.graph, self.constants)
+        self.numbers: dict[int, Tensor] = {}  # storages whose values depend on no argument
+        self.pending: dict[int, _Pointwise] = {}
+        self.joined: dict[int, dict[str, Any]] = {}  # returned joins, which need not be built
+        self.places = itertools.count()
+        self.node: fx.Node | None = None
 
     def run_node(self, node: fx.Node) -> Any:
+        self.node = node
+        if getattr(node.target, "overloadpacket", None) in _RANDOM:
+            raise self.refusal("draws random numbers; pass the noise as an argument")
         result = super().run_node(node)
         if node.op in ("placeholder", "output") or node.target is operator.getitem:
             return result
-        if not isinstance(result, Tensor):
-            # Several views at once (split, unbind). Anything else has no C here.
-            if all(isinstance(r, Tensor) and self._known(r) for r in result):
-                return result
-            raise self._refusal(node)
-        if self._known(result):
+        several = not isinstance(result, Tensor)
+        results = list(result) if several else [result]
+        if all(isinstance(r, Tensor) and self._known(r) for r in results):
             return result
-        if result.dtype not in _C_TYPE:
-            raise self._refusal(node, f"makes a tensor of {result.dtype}")
-        result = result.contiguous()
-        if node.op == "get_attr" or self._is_constant(node):
-            return self._embed(result)
-        packet = getattr(node.target, "overloadpacket", None)
-        operation = str(packet).removeprefix("aten.")
-        arguments = _bound(node.target, *self.fetch_args_kwargs_from_env(node))
-        write = OPERATIONS.get(operation)
-        template = None if write else _template(operation, arguments)
-        if write is None and template is None:
-            raise self._refusal(node)
-        self.program.declare(result)
-        if write is not None:
-            write(self, arguments, result)
+        if node in self.constants and all(user in self.constants for user in node.users):
+            return result  # its users are known too: only what they come to is written
+        if not all(isinstance(r, Tensor) and r.dtype in _C_TYPE for r in results):
+            strange = [r for r in results if isinstance(r, Tensor) and r.dtype not in _C_TYPE]
+            raise self.refusal(f"makes a tensor of {strange[0].dtype}" if strange else "")
+        results = [r.contiguous() for r in results]
+        if node in self.constants:
+            results = [self.embed(r) for r in results]
         else:
-            assert template is not None
-            self.pointwise(operation, template, arguments, result)
-        return result
+            self._write(node, results)
+        return type(result)(results) if several else results[0]
+
+    def _write(self, node: fx.Node, results: list[Tensor]) -> None:
+        operation, arguments = (
+            _operation(node),
+            _bound(node.target, *self.fetch_args_kwargs_from_env(node)),
+        )
+        if operation in OPERATIONS:
+            if operation == "cat" and all(user.op == "output" for user in node.users):
+                self.joined[_key(results[0])] = arguments
+                return
+            for result in results:
+                self.program.declare(result)
+            OPERATIONS[operation](self, arguments, *results)
+            return
+        template = _template(operation, arguments)
+        if template is None:
+            raise self.refusal()
+        (result,) = results
+        used = {k: v for k, v in arguments.items() if f"{{{k}}}" in template}
+        place = next(self.places)
+        self.pending[_key(result)] = _Pointwise(operation, template, used, result, place)
+        if node not in self.fused:
+            self.settled(result)
 
     def _known(self, tensor: Tensor) -> bool:
-        return tensor.untyped_storage()._cdata in self.program.names
+        return _key(tensor) in self.program.names
 
-    def _is_constant(self, node: fx.Node) -> bool:
-        if getattr(node.target, "overloadpacket", None) in _RANDOM:
-            raise self._refusal(node, "draws random numbers; pass the noise as an argument")
-        return all(
-            self.env[n].untyped_storage()._cdata in self.constant
-            if isinstance(self.env[n], Tensor)
-            else False
-            for n in node.all_input_nodes
-        )
-
-    def _embed(self, value: Tensor) -> Tensor:
+    def embed(self, value: Tensor) -> Tensor:
         flat = value.flatten()
         if flat.numel() > 1 and bool((flat == flat[0]).all()):
             value = flat[:1].clone().expand(value.shape)  # zeros, ones: one number
@@ -470,72 +582,316 @@ class _Writer(fx.Interpreter):
             value = value.clone()
         numbers = ", ".join(_literal(v, value.dtype) for v in flat.tolist()) or "0"
         self.program.declare(value, f" = {{{numbers}}}")
-        self.constant.add(value.untyped_storage()._cdata)
+        self.numbers[_key(value)] = flat
         return value
 
-    def _refusal(self, node: fx.Node, what: str = "cannot be compiled") -> NotImplementedError:
-        where, line = _blamed(node.target, self.function, self.examples)
+    def refusal(self, what: str = "") -> NotImplementedError:
+        """The error for the operation being written: what it is, and the line that used it."""
+        assert self.node is not None
+        where, line = _blamed(self.node.target, self.function, self.examples)
         return NotImplementedError(
-            f"{node.target} {what} (in {self.name}, {where}: `{line}`); what can be used is "
-            "listed in ganlib.lab.compiler.POINTWISE and OPERATIONS"
+            f"{self.node.target} {what or 'cannot be compiled'} (in {self.name}, {where}: "
+            f"`{line}`); what can be used is listed in ganlib.lab.compiler.POINTWISE and "
+            "OPERATIONS"
         )
 
     def settled(self, tensor: Tensor) -> Tensor:
         """A contiguous array of this tensor alone: itself where it is one, else a copy."""
+        key = _key(tensor)
+        if key in self.joined:
+            self.program.declare(tensor)
+            _cat(self, self.joined.pop(key), tensor)
+            return tensor
+        if key in self.pending:
+            self.program.declare(tensor)
+            self.assign(tensor, tensor)
+            del self.pending[key]
+            return tensor
+        shared = {_key(t) for t in self.program.shared.values()}
         alone = tensor.is_contiguous() and tensor.storage_offset() == 0
-        shared = {t.untyped_storage()._cdata for t in self.program.shared.values()}
-        key = tensor.untyped_storage()._cdata
-        if alone and key not in shared and key not in self.constant:
+        if alone and key not in shared and key not in self.numbers:
             return tensor
         copy = tensor.clone(memory_format=torch.contiguous_format)
         self.program.declare(copy)
-        self.pointwise("clone", "{self}", {"self": tensor}, copy)
+        self.assign(copy, tensor)
         return copy
 
-    def element(self, tensor: Tensor, shape: Sequence[int], flat: bool) -> str:
-        if flat:
-            index = "i" if tensor.numel() > 1 else "0"
+    def pieces(self, value: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What must be copied where so that ``target`` holds ``value``; no source is a target."""
+        join = self.joined.get(_key(value), {"tensors": [value], "dim": 0})
+        parts, dim = join["tensors"], join["dim"]
+        if len(parts) == 1:
+            places: Sequence[Tensor] = [target]
         else:
-            strides = tensor.expand(shape).stride()
-            index = _index(shape, strides)
-        return f"{self.program.ref(tensor)}[{index}]"
+            places = target.split([part.shape[dim] for part in parts], dim)
+        return [
+            (place, self.settled(part))
+            for place, part in zip(places, parts, strict=True)
+            if not _same_place(place, part)
+        ]
 
-    def loop(self, shape: Sequence[int], body: str) -> None:
-        heads = "".join(
-            f"for (int i{d} = 0; i{d} < {n}; i{d}++) " for d, n in enumerate(shape) if n != 1
-        )
-        self.lines.append(f"  {heads}{{ {body} }}")
+    def assign(self, target: Tensor, value: Tensor) -> None:
+        """``target = value``, element by element; the value is broadcast."""
+        kernel = _Kernel(self, target.shape, [value], target)
+        kernel.body(f"{kernel.at(target)} = {kernel.element(value)};")
 
-    def pointwise(
-        self, operation: str, template: str, arguments: dict[str, Any], result: Tensor
+
+class _Kernel:
+    """A loop nest over a shape, as a C function of the arrays it uses: equal loops are one.
+
+    The operands that no array holds are computed in the body. Where ``where`` chooses between
+    expensive values, only the one it takes is computed.
+    """
+
+    def __init__(
+        self,
+        writer: _Writer,
+        shape: Sequence[int],
+        operands: Sequence[Tensor],
+        target: Tensor,
+        *,
+        flat: bool = True,
     ) -> None:
-        tensors = {k: v for k, v in arguments.items() if isinstance(v, Tensor)}
+        self.writer, self.shape = writer, tuple(shape)
+        self.parameters: dict[str, str] = {}  # place -> its declaration, named in this order
+        self.bounds: dict[str, int] = {}
+        self.names: dict[Any, str] = {}  # element of an array, or storage -> local variable
+        self.loads: list[str] = []
+        self.steps = self._needed(operands)
+        leaves = [v for step in self.steps for v in step.operands.values()] + list(operands)
+        leaves = [v for v in leaves if _key(v) not in writer.pending]
+        self.flat = flat and all(
+            _is_number(v) or (tuple(v.shape) == self.shape and v.is_contiguous())
+            for v in [*leaves, target]
+        )
+        self.target = self.pointer(target, written=True)
+        self.computed = self._block((), self._blocks(operands))
+
+    def _needed(self, operands: Sequence[Tensor]) -> list[_Pointwise]:
+        found: dict[int, _Pointwise] = {}
+        waiting = list(operands)
+        while waiting:
+            step = self.writer.pending.get(_key(waiting.pop()))
+            if step is not None and step.place not in found:
+                found[step.place] = step
+                waiting += step.operands.values()
+        return [found[place] for place in sorted(found)]
+
+    def _blocks(self, operands: Sequence[Tensor]) -> dict[tuple[Any, ...], list[_Pointwise]]:
+        """Where each step is computed: in the innermost branch that holds all its uses."""
+        used: dict[int, list[tuple[Any, ...]]] = {_key(v): [()] for v in operands}
+        blocks: dict[tuple[Any, ...], list[_Pointwise]] = {}
+        for step in reversed(self.steps):
+            block = _common(used[_key(step.result)])
+            blocks.setdefault(block, []).insert(0, step)
+            for name, operand in step.operands.items():
+                branch = self._branches(step) and name != "condition"
+                inner = (*block, (step.place, name)) if branch else block
+                used.setdefault(_key(operand), []).append(inner)
+        return blocks
+
+    def _branches(self, step: _Pointwise) -> bool:
+        if step.operation != "where":
+            return False
+        sides = [v for k, v in step.operands.items() if k != "condition"]
+        inside = self._needed(sides)
+        return len(sides) == 2 and any(inner.operation in _EXPENSIVE for inner in inside)
+
+    def _block(
+        self, block: tuple[Any, ...], blocks: dict[tuple[Any, ...], list[_Pointwise]]
+    ) -> str:
+        lines = []
+        for step in blocks.get(block, []):
+            kind = _local_type(step.result.dtype)
+            name = f"v{sum(isinstance(k, int) for k in self.names)}"
+            if self._branches(step):
+                condition = self.element(step.arguments["condition"])
+                self.names[_key(step.result)] = name
+                sides = []
+                for side in ("self", "other"):
+                    inner = self._block((*block, (step.place, side)), blocks)
+                    sides.append(f"{{ {inner}{name} = {self.element(step.arguments[side])}; }}")
+                lines.append(f"{kind} {name}; if ({condition}) {sides[0]} else {sides[1]} ")
+            else:
+                value = self._value(step)
+                self.names[_key(step.result)] = name
+                lines.append(f"const {kind} {name} = {value}; ")
+        return "".join(lines)
+
+    def _value(self, step: _Pointwise) -> str:
         # Comparisons are computed in the type of what is compared, all else in the result's.
-        dtype = result.dtype
-        if operation in _COMPARISONS:
-            numbers: list[Any] = [
-                v for v in arguments.values() if isinstance(v, (Tensor, int, float))
-            ]
+        dtype = step.result.dtype
+        numbers: list[Any] = [
+            v for v in step.arguments.values() if isinstance(v, (Tensor, int, float))
+        ]
+        if step.operation in _COMPARISONS:
             dtype = torch.result_type(*numbers) if len(numbers) == 2 else numbers[0].dtype
-        kind = _C_TYPE[dtype]
-        shape = tuple(result.shape)
-        flat = all(t.numel() == 1 or (t.shape == shape and t.is_contiguous())
-                   for t in tensors.values())  # fmt: skip
+        kind = _local_type(dtype)
         names = {}
-        loads = []
-        for key, value in arguments.items():
+        for key, value in step.arguments.items():
             if isinstance(value, Tensor):
-                own = _C_TYPE[torch.bool] if key == "condition" else kind
-                loads.append(f"const {own} {key}_ = {self.element(value, shape, flat)};")
-                names[key] = f"{key}_"
+                own = value.dtype if key == "condition" else dtype
+                names[key] = self.element(value, own)
             elif isinstance(value, (int, float)):
                 names[key] = f"({kind})({_literal(value, dtype)})"
-        value_in_c = re.sub(r"\{(\w+)\}", lambda m: names[m[1]], template)
-        body = " ".join([*loads, f"{self.element(result, shape, flat)} = {value_in_c};"])
-        if flat:
-            self.lines.append(f"  for (int i = 0; i < {result.numel()}; i++) {{ {body} }}")
-        else:
-            self.loop(shape, body)
+        return re.sub(r"\{(\w+)\}", lambda m: names[m[1]], step.template)
+
+    def element(self, tensor: Tensor, dtype: torch.dtype | None = None) -> str:
+        """The element of an operand in this turn of the loop: a local variable, or a number."""
+        key: Any = _key(tensor)
+        number = self.writer.numbers.get(key)
+        if number is not None and len(number) == 1:
+            kind = _local_type(dtype or tensor.dtype)
+            return f"({kind})({_literal(number.item(), number.dtype)})"
+        if key not in self.writer.pending:
+            key = self.at(tensor)
+            if key not in self.names:
+                self.names[key] = f"x{len(self.loads)}"
+                kind = _local_type(tensor.dtype)
+                self.loads.append(f"const {kind} {self.names[key]} = {key};")
+        name = self.names[key]
+        if dtype is None or dtype == tensor.dtype:
+            return name
+        return f"(({_local_type(dtype)}){name})"
+
+    def pointer(self, tensor: Tensor, *, written: bool = False) -> str:
+        """The parameter that points at the first element of a tensor."""
+        place = self.writer.program.ref(tensor)
+        if place not in self.parameters:
+            kind = _C_TYPE[tensor.dtype]
+            name = f"p{len(self.parameters)}"
+            # Arrays are never written where they are read: loops may be turned into lanes.
+            form = f"{kind} *restrict {name}" if written else f"const {kind} *{name}"
+            self.parameters[place] = form
+        return self.parameters[place].rpartition(" ")[2].lstrip("*")
+
+    def at(self, tensor: Tensor, *, but: int | None = None) -> str:
+        """The C of a tensor's element in this turn; ``but`` leaves one axis at 0."""
+        if self.flat and but is None:
+            return f"{self.pointer(tensor)}[{'i' if not _is_number(tensor) else '0'}]"
+        return f"{self.pointer(tensor)}[{self.offset(tensor, but=but)}]"
+
+    def offset(self, tensor: Tensor, *, but: int | None = None) -> str:
+        strides = tensor.expand(self.shape).stride()
+        terms = [
+            f"i{d} * {stride}"
+            for d, stride in enumerate(strides)
+            if stride and self.shape[d] > 1 and d != but
+        ]
+        return " + ".join(terms) or "0"
+
+    def loop(self, inner: str, *, axes: Sequence[int] | None = None) -> str:
+        """``inner`` for each element, or over some axes only."""
+        if self.flat and axes is None:
+            count = math.prod(self.shape)
+            return inner if count == 1 else f"for (int i = 0; i < {self.bound(count)}; i++) {inner}"
+        for d in reversed(range(len(self.shape)) if axes is None else axes):
+            if self.shape[d] != 1:
+                inner = f"for (int i{d} = 0; i{d} < {self.bound(self.shape[d])}; i{d}++) {inner}"
+        return inner
+
+    def bound(self, count: int) -> str:
+        """A parameter for a count: loops that differ in length only are one function."""
+        name = f"n{len(self.bounds)}"
+        self.bounds[name] = count
+        return name
+
+    def turn(self, statements: str) -> str:
+        """One turn of the loop: the elements are read, computed, and used by ``statements``."""
+        return f"{{ {' '.join(self.loads)} {self.computed}{statements} }}"
+
+    def body(self, statements: str) -> None:
+        self.write(self.loop(self.turn(statements)))
+
+    def write(self, text: str) -> None:
+        """Finish: the call of a function with this body."""
+        program = self.writer.program
+        forms = [*self.parameters.values(), *(f"int {name}" for name in self.bounds)]
+        text = f"({', '.join(forms)}) {{\n  {text}\n}}\n"
+        name = program.kernels.setdefault(text, f"k{len(program.kernels)}")
+        if self.writer.name not in program.seldom and math.prod(self.bounds.values()) >= LONG:
+            program.fast.add(name)
+        given = [*self.parameters, *map(str, self.bounds.values())]
+        self.writer.lines.append(f"  {name}({', '.join(given)});")
+
+
+def _key(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _is_number(tensor: Tensor) -> bool:
+    """One element, be it seen at many places."""
+    return all(n == 1 or s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _same_place(a: Tensor, b: Tensor) -> bool:
+    return (_key(a), a.storage_offset(), a.shape, a.stride()) == (
+        _key(b), b.storage_offset(), b.shape, b.stride())  # fmt: skip
+
+
+def _common(paths: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The longest common start of some paths."""
+    first, last = min(paths, key=len), ()
+    for i in range(len(first) + 1):
+        if all(path[:i] == first[:i] for path in paths):
+            last = first[:i]
+    return last
+
+
+def _local_type(dtype: torch.dtype) -> str:
+    return "_Bool" if dtype == torch.bool else _C_TYPE[dtype]
+
+
+def _operation(node: fx.Node) -> str:
+    return str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.")
+
+
+def _constants(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes whose values depend on no argument."""
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "get_attr" or (
+            node.op == "call_function" and all(n in found for n in node.all_input_nodes)
+        ):
+            found.add(node)
+    return found
+
+
+def _fused(graph: fx.Graph, constants: set[fx.Node]) -> set[fx.Node]:
+    """The pointwise nodes whose users all stand in one loop nest over the node's own shape."""
+    loops: dict[fx.Node, fx.Node] = {}  # node -> the node whose loop computes it
+    fused: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        loops[node] = node
+        if node in constants or not _is_pointwise(node):
+            continue
+        roots = {loops[user] for user in node.users}
+        if len(roots) == 1 and all(_takes_in(user, node) for user in node.users):
+            fused.add(node)
+            (root,) = roots
+            loops[node] = node if _operation(root) == "cat" else root
+    return fused
+
+
+def _is_pointwise(node: fx.Node) -> bool:
+    if node.op != "call_function":
+        return False
+    if node.target is operator.getitem or not isinstance(node.meta.get("val"), Tensor):
+        return False
+    operation = _operation(node)
+    return operation not in OPERATIONS and bool(
+        _template(operation, _bound(node.target, node.args, node.kwargs))
+    )
+
+
+def _takes_in(user: fx.Node, node: fx.Node) -> bool:
+    """Whether the loop of ``user`` can compute ``node``: it turns over the same shape."""
+    if _operation(user) == "cat":
+        parts: Any = user.args[0]
+        return parts.count(node) == 1
+    if _operation(user) in _FOLDS:
+        return True
+    return _is_pointwise(user) and user.meta["val"].shape == node.meta["val"].shape
 
 
 _RANDOM = {
@@ -578,60 +934,85 @@ def _bound(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[
 
 
 def _matmul(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
-    bias = arguments.get("self") if "mat1" in arguments else None
-    a, b = (arguments["mat1"] if bias is not None else arguments["self"]), arguments["mat2"]
-    plain = arguments.get("beta", 1) == 1 and arguments.get("alpha", 1) == 1
-    along = bias is None or (bias.shape[-1:] == result.shape[1:] and bias.stride(-1) == 1)
-    if result.dtype != torch.float32 or not plain or not along:
-        raise NotImplementedError(
-            "a matrix product is compiled for float32, with a plain bias of one number a column"
-        )
-    if bias is not None and bias.ndim == 2 and bias.shape[0] > 1 and bias.stride(0) != 0:
-        raise NotImplementedError("addmm with a matrix to add is not compiled; add it afterwards")
+    bias = arguments["self"] if "mat1" in arguments else None
+    a, b = arguments["self" if bias is None else "mat1"], arguments["mat2"]
+    if bias is not None and bias.stride(0) != 1:
+        bias = writer.settled(bias)
+    _product(writer, a, b, result, bias)
+
+
+def _bmm(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+    for a, b, c in zip(arguments["self"], arguments["mat2"], result, strict=True):
+        _product(writer, a, b, c, None)
+
+
+def _product(writer: _Writer, a: Tensor, b: Tensor, result: Tensor, bias: Tensor | None) -> None:
     (rows, inner), columns = a.shape, b.shape[1]
-    if columns >= 8 and b.stride(1) != 1:
-        writer.program.scratch = max(writer.program.scratch, inner * columns)
-    writer.program.scratch = max(writer.program.scratch, 1)
-    ref = writer.program.ref
-    writer.lines.append(
-        f"  matmul({rows}, {columns}, {inner}, {ref(a)}, {a.stride(0)}, {a.stride(1)}, {ref(b)}, "
-        f"{b.stride(0)}, {b.stride(1)}, {ref(result)}, {'0' if bias is None else ref(bias)});"
-    )
+    program = writer.program
+    if result.dtype == torch.float32:
+        packed = inner * columns if columns >= 8 and b.stride(1) != 1 else 0
+        program.scratch = max(program.scratch, packed + inner)
+        given = ["0" if t is None else program.ref(t) for t in (a, b, result, bias)]
+        writer.lines.append(
+            f"  matmul({rows}, {columns}, {inner}, {given[0]}, {a.stride(0)}, {a.stride(1)}, "
+            f"{given[1]}, {b.stride(0)}, {b.stride(1)}, {given[2]}, {given[3]});"
+        )
+        return
+    # Double precision is for small figures: a loop over k for each number of the result.
+    shape = (rows, columns, inner)
+    left, right = a.unsqueeze(1).expand(shape), b.T.unsqueeze(0).expand(shape)
+    kernel = _Kernel(writer, shape, [], result.unsqueeze(2).expand(shape), flat=False)
+    kind = _local_type(result.dtype)
+    add = kernel.loop(f"a += {kernel.at(left)} * {kernel.at(right)};", axes=[2])
+    start = "0" if bias is None else kernel.at(bias.expand(rows, columns).unsqueeze(2))
+    store = f"{kind} a = {start}; {add} {kernel.at(result.unsqueeze(2))} = a;"
+    kernel.write(kernel.loop(f"{{ {store} }}", axes=[0, 1]))
 
 
-def _reduction(start: str, update: str, *, mean: bool = False) -> Callable[..., None]:
+_ENDS = {
+    torch.int64: ("INT64_MIN", "INT64_MAX"),
+    torch.int32: ("INT32_MIN", "INT32_MAX"),
+    torch.bool: ("0", "1"),
+}
+
+
+@dataclass(frozen=True)
+class _Fold:
     """Loops that fold ``update`` (of accumulator {a} and element {x}) over some axes."""
 
-    def write(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
-        x = arguments["self"]
-        dims = arguments.get("dim")
+    start: str
+    update: str
+    mean: bool = False
+
+    def __call__(self, writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+        x, dims = arguments["self"], arguments.get("dim")
         axes = range(x.ndim) if dims is None or dims == [] else (
             [dims] if isinstance(dims, int) else dims)  # fmt: skip
         folded = {d % x.ndim for d in axes} if x.ndim else set()
-        kept = [d for d in range(x.ndim) if d not in folded]
-        shape, strides = tuple(x.shape), [0] * x.ndim
-        step = 1
-        for d in reversed(kept):
-            strides[d], step = step, step * shape[d]
-        out, kind = writer.program.ref(result), _C_TYPE[result.dtype]
-        element = writer.element(x, shape, False)
+        kind = _local_type(result.dtype)
+        start = self.start
+        if "INFINITY" in start and not result.is_floating_point():
+            lowest, highest = _ENDS[result.dtype]
+            start = lowest if start.startswith("-") else highest
         if result.numel() == 1:  # one number: the sum of many is kept in double
+            kernel = _Kernel(writer, x.shape, [x], result)
             wide = "double" if result.is_floating_point() else kind
-            writer.lines.append(f"  {{ {wide} a = {start};")
-            writer.loop(shape, f"const {kind} x = {element}; a = {update.format(a='a', x='x')};")
-            over = f" / {x.numel()}" if mean else ""
-            writer.lines.append(f"  {out}[0] = a{over}; }}")
+            update = self.update.format(a="a", x=kernel.element(x, result.dtype))
+            loop = kernel.loop(kernel.turn(f"a = {update};"))
+            over = f" / {x.numel()}" if self.mean else ""
+            kernel.write(f"{wide} a = {start}; {loop} {kernel.target}[0] = a{over};")
             return
-        writer.lines.append(f"  for (int i = 0; i < {result.numel()}; i++) {out}[i] = {start};")
-        place = f"{out}[{_index(shape, strides)}]"
-        writer.loop(
-            shape, f"const {kind} x = {element}; {place} = {update.format(a=place, x='x')};"
-        )
-        if mean:
-            over = f"{out}[i] /= {math.prod(shape[d] for d in folded)}"
-            writer.lines.append(f"  for (int i = 0; i < {result.numel()}; i++) {over};")
-
-    return write
+        kept = [n for d, n in enumerate(x.shape) if d not in folded]
+        strides = list(torch.empty(kept, device="meta").stride())
+        strides = [0 if d in folded else strides.pop(0) for d in range(x.ndim)]
+        place = result.as_strided(x.shape, strides)
+        kernel = _Kernel(writer, x.shape, [x], place, flat=False)
+        count = kernel.bound(result.numel())
+        each = f"for (int i = 0; i < {count}; i++) {kernel.target}[i]"
+        update = self.update.format(a=kernel.at(place), x=kernel.element(x, result.dtype))
+        loop = kernel.loop(kernel.turn(f"{kernel.at(place)} = {update};"))
+        over = f"\n  {each} /= {math.prod(x.shape[d] for d in folded)};" if self.mean else ""
+        kernel.write(f"{each} = {start};\n  {loop}{over}")
 
 
 def _cat(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
@@ -639,72 +1020,249 @@ def _cat(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
     for part in arguments["tensors"]:
         if part.numel() == 0:
             continue
-        target = result.narrow(dim, start, part.shape[dim])
+        writer.assign(result.narrow(dim, start, part.shape[dim]), part)
         start += part.shape[dim]
-        _assign(writer, target, part)
-
-
-def _assign(writer: _Writer, target: Tensor, value: Tensor) -> None:
-    shape = tuple(target.shape)
-    if target.is_contiguous() and value.shape == target.shape and value.is_contiguous():
-        ref = writer.program.ref
-        writer.lines.append(_copy(ref(target), ref(value), target.numel()))
-        return
-    to, source = (writer.element(t, shape, False) for t in (target, value))
-    writer.loop(shape, f"{to} = {source};")
 
 
 def _select_scatter(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
-    _assign(writer, result, arguments["self"])
-    view = result.select(arguments["dim"], arguments["index"])
-    _assign(writer, view, arguments["src"])
+    writer.assign(result, arguments["self"])
+    writer.assign(result.select(arguments["dim"], arguments["index"]), arguments["src"])
 
 
 def _slice_scatter(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
-    _assign(writer, result, arguments["self"])
+    writer.assign(result, arguments["self"])
     start, end, step = arguments["start"], arguments["end"], arguments["step"]
     view = torch.ops.aten.slice.Tensor(result, arguments["dim"], start, end, step)
-    _assign(writer, view, arguments["src"])
+    writer.assign(view, arguments["src"])
+
+
+def _along(writer: _Writer, x: Tensor, dim: int, target: Tensor) -> tuple[_Kernel, int, str, str]:
+    """A loop nest for what runs along one axis: the kernel, the axis, x[j] and target[j] in C."""
+    if x.ndim == 0:
+        x, target, dim = x.reshape(1), target.reshape(1), 0
+    dim %= x.ndim
+    kernel = _Kernel(writer, x.shape, [], target, flat=False)
+    read, written = (
+        f"{kernel.at(t, but=dim)[:-1]} + {{j}} * {t.stride(dim)}]" for t in (x, target)
+    )
+    return kernel, dim, read, written
 
 
 def _cumsum(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
-    _assign(writer, result, arguments["self"])
+    kernel, dim, x, out = _along(writer, arguments["self"], arguments["dim"], result)
+    add = f"a += {x}, {out} = a;".format(j="j")
+    count = kernel.bound(kernel.shape[dim])
+    turn = f"{{ {_C_TYPE[result.dtype]} a = 0; for (int j = 0; j < {count}; j++) {add} }}"
+    kernel.write(kernel.loop(turn, axes=[d for d in range(len(kernel.shape)) if d != dim]))
+
+
+def _extreme_place(better: str) -> Callable[..., None]:
+    """Where an axis has its first largest or smallest element; NaN counts as such, as in torch."""
+
+    def write(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+        x, dim = arguments["self"], arguments["dim"]
+        if dim is None:
+            x, dim = writer.settled(x).reshape(-1), 0
+        dim = dim % x.ndim if x.ndim else 0
+        spread = result if arguments["keepdim"] and x.ndim else result.unsqueeze(dim)
+        if arguments["dim"] is None:
+            spread = result.reshape(1)
+        kernel, dim, at, out = _along(writer, x, dim, spread.expand(x.shape or (1,)))
+        best, new = at.format(j="best"), at.format(j="j")
+        test = f"{best} == {best} && ({new} {better} {best} || {new} != {new})"
+        count = kernel.bound(kernel.shape[dim])
+        turn = (
+            f"{{ int best = 0; for (int j = 1; j < {count}; j++) if ({test}) best = j; "
+            f"{out.format(j='0')} = best; }}"
+        )
+        kernel.write(kernel.loop(turn, axes=[d for d in range(len(kernel.shape)) if d != dim]))
+
+    return write
+
+
+_LONGEST_SORT = 4096
+
+
+def _sort(writer: _Writer, arguments: dict[str, Any], values: Tensor, places: Tensor) -> None:
+    """Insertion, which is stable, and fast enough for what a figure shows; NaN goes last."""
+    x = arguments["self"]
+    length = x.shape[arguments["dim"]] if x.ndim else 1
+    if length > _LONGEST_SORT:
+        raise writer.refusal(f"of {length} elements is slow here; sort at most {_LONGEST_SORT}")
+    kernel, dim, at, out = _along(writer, x, arguments["dim"], values)
+    target = places if x.ndim else places.reshape(1)
+    where = kernel.pointer(target, written=True)
+    index = f"{where}[{kernel.offset(target, but=dim)} + {{j}} * {target.stride(dim)}]"
+    before = "x < {v} || ({v} != {v} && x == x)"
+    if arguments["descending"]:
+        before = "x > {v} || (x != x && {v} == {v})"
+    test = before.format(v=out.format(j="(j - 1)"))
+    count = kernel.bound(length)
+    turn = (
+        f"for (int n = 0; n < {count}; n++) {{ const {_C_TYPE[x.dtype]} x = {at.format(j='n')}; "
+        f"int j = n; for (; j > 0 && ({test}); j--) {out.format(j='j')} = "
+        f"{out.format(j='(j - 1)')}, {index.format(j='j')} = {index.format(j='(j - 1)')}; "
+        f"{out.format(j='j')} = x, {index.format(j='j')} = n; }}"
+    )
+    kernel.write(kernel.loop(turn, axes=[d for d in range(len(kernel.shape)) if d != dim]))
+
+
+def _inside(index: str, length: int) -> str:
+    """An index from a tensor, negative from the end; beyond an end it is the end."""
+    positive = f"({index} < 0 ? {index} + {length} : {index})"
+    return f"({positive} < 0 ? 0 : {positive} < {length} ? {positive} : {length - 1})"
+
+
+def _gather(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+    x, index = arguments["self"], arguments["index"]
     if result.ndim == 0:
+        writer.assign(result, x.reshape(()))
         return
     dim = arguments["dim"] % result.ndim
-    shape = list(result.shape)
-    if shape[dim] < 2:
-        return
-    shape[dim] -= 1
-    before = writer.element(result.narrow(dim, 0, shape[dim]), shape, False)
-    after = writer.element(result.narrow(dim, 1, shape[dim]), shape, False)
-    writer.loop(shape, f"{after} += {before};")
+    kernel = _Kernel(writer, result.shape, [index], result, flat=False)
+    strides = [0 if d == dim else stride for d, stride in enumerate(x.stride())]
+    start = kernel.offset(x.as_strided(result.shape, strides))
+    place = f"{start} + {_inside(kernel.element(index), x.shape[dim])} * {x.stride(dim)}"
+    kernel.body(f"{kernel.at(result)} = {kernel.pointer(x)}[{place}];")
 
 
-#: Operations that are more than a formula for one element.
-OPERATIONS: dict[str, Callable[[_Writer, dict[str, Any], Tensor], None]] = {
-    "addmm": _matmul,
-    "amax": _reduction("-INFINITY", "{x} > {a} || {x} != {x} ? {x} : {a}"),
-    "amin": _reduction("INFINITY", "{x} < {a} || {x} != {x} ? {x} : {a}"),
-    "any": _reduction("0", "{a} || {x}"),
-    "cat": _cat,
-    "cumsum": _cumsum,
-    "mean": _reduction("0", "{a} + {x}", mean=True),
-    "mm": _matmul,
-    "prod": _reduction("1", "{a} * {x}"),
-    "select_scatter": _select_scatter,
-    "slice_scatter": _slice_scatter,
-    "sum": _reduction("0", "{a} + {x}"),
+def _index_select(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+    dim = arguments["dim"] % max(result.ndim, 1)
+    shape = [1] * result.ndim
+    if result.ndim:
+        shape[dim] = -1
+    index = arguments["index"].reshape(shape).expand(result.shape)
+    _gather(writer, {**arguments, "dim": dim, "index": index}, result)
+
+
+def _indexed(
+    writer: _Writer, x: Tensor, indices: Sequence[Tensor | None]
+) -> Callable[[Sequence[int]], tuple[list[Tensor], Callable[[_Kernel], str]]]:
+    """For x[indices] of some shape: the index tensors so spread, and the offset in x in C."""
+    indices = [*indices, *[None] * (x.ndim - len(indices))]
+    used = [(d, index) for d, index in enumerate(indices) if index is not None]
+    if any(index.dtype == torch.bool for _, index in used):
+        raise writer.refusal("by a mask has a size that depends on values; use torch.where")
+    together = torch.broadcast_tensors(*(index for _, index in used))
+    # The indexed axes stand where the first was, or in front if they are not neighbours.
+    first, last = used[0][0], used[-1][0]
+    front = first if last - first == len(used) - 1 else 0
+    rest = [d for d in range(x.ndim) if indices[d] is None]
+    axes = [*rest[:front], *[None] * together[0].ndim, *rest[front:]]
+    strides = [0 if d is None else x.stride(d) for d in axes]
+
+    def spread(shape: Sequence[int]) -> tuple[list[Tensor], Callable[[_Kernel], str]]:
+        own = [n if d is None else 1 for d, n in zip(axes, shape, strict=True)]
+        places = [index.reshape(own).expand(shape) for index in together]
+
+        def offset(kernel: _Kernel) -> str:
+            terms = [kernel.offset(x.as_strided(shape, strides))]
+            for (d, _), place in zip(used, places, strict=True):
+                index = _inside(kernel.element(place), x.shape[d])
+                terms.append(f"{index} * {x.stride(d)}")
+            return " + ".join(terms)
+
+        return places, offset
+
+    return spread
+
+
+def _index(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+    x = arguments["self"]
+    places, offset = _indexed(writer, x, arguments["indices"])(result.shape)
+    kernel = _Kernel(writer, result.shape, places, result, flat=False)
+    kernel.body(f"{kernel.at(result)} = {kernel.pointer(x)}[{offset(kernel)}];")
+
+
+def _index_put(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+    indices, values = arguments["indices"], arguments["values"]
+    writer.assign(result, arguments["self"])
+    spread = _indexed(writer, result, indices)
+    shape = result[tuple(slice(None) if i is None else i for i in indices)].shape
+    places, offset = spread(shape)
+    values = values.expand(shape)
+    kernel = _Kernel(writer, shape, [*places, values], result, flat=False)
+    sign = "+=" if arguments["accumulate"] else "="
+    kernel.body(f"{kernel.target}[{offset(kernel)}] {sign} {kernel.element(values)};")
+
+
+def _scatter(sign: str) -> Callable[..., None]:
+    def write(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+        index, source = arguments["index"], arguments.get("src")
+        writer.assign(result, arguments["self"])
+        if result.ndim == 0:
+            raise writer.refusal("of one number is not compiled; add it")
+        dim = arguments["dim"] % result.ndim
+        if source is None:
+            source = torch.tensor(arguments["value"], dtype=result.dtype)
+            source = writer.embed(source)
+        source = source.as_strided(index.shape, source.stride()) if source.ndim else source
+        operands = [index, source.expand(index.shape)]
+        kernel = _Kernel(writer, index.shape, operands, result, flat=False)
+        strides = [0 if d == dim else stride for d, stride in enumerate(result.stride())]
+        start = kernel.offset(result.as_strided(index.shape, strides))
+        place = _inside(kernel.element(index), result.shape[dim])
+        value = kernel.element(operands[1])
+        kernel.body(f"{kernel.target}[{start} + {place} * {result.stride(dim)}] {sign} {value};")
+
+    return write
+
+
+def _repeat(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+    x = arguments["self"]
+    x = x.reshape([1] * (result.ndim - x.ndim) + list(x.shape))
+    split = [n for size in zip(arguments["repeats"], x.shape, strict=True) for n in size]
+    strides = [s for stride in x.stride() for s in (0, stride)]
+    writer.assign(result.view(split), x.as_strided(split, strides, x.storage_offset()))
+
+
+def _flip(writer: _Writer, arguments: dict[str, Any], result: Tensor) -> None:
+    x = arguments["self"]
+    flipped = {d % x.ndim for d in arguments["dims"]} if x.ndim else set()
+    kernel = _Kernel(writer, x.shape, [], result, flat=False)
+    last = sum((x.shape[d] - 1) * x.stride(d) for d in flipped)
+    strides = [-s if d in flipped else s for d, s in enumerate(x.stride())]
+    terms = [f"i{d} * {s}" for d, s in enumerate(strides) if x.shape[d] > 1]
+    kernel.body(f"{kernel.at(result)} = {kernel.pointer(x)}[{' + '.join([str(last), *terms])}];")
+
+
+_FOLDS: dict[str, Callable[[_Writer, dict[str, Any], Tensor], None]] = {
+    "amax": _Fold("-INFINITY", "{x} > {a} || {x} != {x} ? {x} : {a}"),
+    "amin": _Fold("INFINITY", "{x} < {a} || {x} != {x} ? {x} : {a}"),
+    "any": _Fold("0", "{a} || {x}"),
+    "mean": _Fold("0", "{a} + {x}", mean=True),
+    "prod": _Fold("1", "{a} * {x}"),
+    "sum": _Fold("0", "{a} + {x}"),
 }
 
+#: Operations that are more than a formula for one element.
+OPERATIONS: dict[str, Callable[..., None]] = {
+    **_FOLDS,
+    "addmm": _matmul,
+    "argmax": _extreme_place(">"),
+    "argmin": _extreme_place("<"),
+    "bmm": _bmm,
+    "cat": _cat,
+    "cumsum": _cumsum,
+    "flip": _flip,
+    "gather": _gather,
+    "index": _index,
+    "index_put": _index_put,
+    "index_select": _index_select,
+    "mm": _matmul,
+    "repeat": _repeat,
+    "scatter": _scatter("="),
+    "scatter_add": _scatter("+="),
+    "select_scatter": _select_scatter,
+    "slice_scatter": _slice_scatter,
+    "sort": _sort,
+}
 
-def _index(shape: Sequence[int], strides: Sequence[int]) -> str:
-    terms = [f"i{d} * {stride}" for d, stride in enumerate(strides) if stride and shape[d] > 1]
-    return " + ".join(terms) or "0"
-
-
-def _copy(to: str, source: str, count: int) -> str:
-    return f"  for (int i = 0; i < {count}; i++) {to}[i] = {source}[i];"
+#: Operations worth a branch: where ``where`` does not take their value, they are not computed.
+_EXPENSIVE = {
+    "acos", "asin", "atan", "atan2", "cos", "cosh", "erf", "erfc", "exp", "expm1", "log", "log10",
+    "log1p", "log2", "pow", "sigmoid", "sin", "sinh", "tan", "tanh",
+}  # fmt: skip
 
 
 def _literal(value: float, dtype: torch.dtype) -> str:

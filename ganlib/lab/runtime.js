@@ -19,3 +19,12 @@ export async function load(bytes, metadata) {
     exports[kind](array.byteOffset, array.length, seed >>> 0, stream >>> 0);
   return { functions, draw };
 }
+
+// The bytes of a widget's module: deflated bytes from Jupyter, or a function that loads them.
+export async function moduleBytes(model, name) {
+  const found = model.get("modules")[name];
+  if (!found) throw new Error(`the widget has no module ${name}`);
+  const deflated = typeof found === "function" ? await found() : found;
+  const stream = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).arrayBuffer();
+}
