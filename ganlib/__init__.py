@@ -2,7 +2,7 @@
 
 One concept a module, named as the chapter that derives it. Imports run downwards only::
 
-    lab                    a torch function compiled to WebAssembly
+    lab                    torch functions compiled to WebAssembly, and live figures made of them
     training, step         alternating training; the same step as pure functions of one state
     networks, penalties    what is trained, and what keeps its gradient in bounds
     losses                 GAN objectives, made from

@@ -25,6 +25,7 @@ __all__ = [
     "FAKE",
     "INK",
     "REAL",
+    "STYLE",
     "THEORY",
     "image_grid",
     "kde",
@@ -44,39 +45,39 @@ INK = "#767c85"  #: axes and text, 4.1:1 or more against white and against the d
 CYCLE = (REAL, FAKE, CRITIC, THEORY, ACCENT, "#7d6fd0", "#4fa3a8")
 
 
+#: matplotlib's settings for every figure
+STYLE: dict[Any, Any] = {
+    "figure.figsize": (6.4, 3.6),
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.transparent": True,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": "medium",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=CYCLE, linestyle=("-", "--", "-.", ":", "-", "--", "-.")),
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.18,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "font.size": 10.5,
+    "image.cmap": "cividis",
+    # Two runs of one cell give the same bytes.
+    "svg.hashsalt": "ganlib",
+}
+
+
 def setup() -> None:
     """Set the style of this notebook's figures. Call it once, in the set-up cell."""
-    plt.rcParams.update(
-        {
-            "figure.figsize": (6.4, 3.6),
-            "figure.constrained_layout.use": True,
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "savefig.facecolor": "none",
-            "savefig.transparent": True,
-            "axes.edgecolor": INK,
-            "axes.labelcolor": INK,
-            "axes.titlecolor": INK,
-            "axes.titlesize": "medium",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.prop_cycle": cycler(
-                color=CYCLE, linestyle=("-", "--", "-.", ":", "-", "--", "-.")
-            ),
-            "axes.grid": True,
-            "grid.color": INK,
-            "grid.alpha": 0.18,
-            "text.color": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "legend.frameon": False,
-            "lines.linewidth": 1.8,
-            "font.size": 10.5,
-            "image.cmap": "cividis",
-            # Two runs of one cell give the same bytes.
-            "svg.hashsalt": "ganlib",
-        }
-    )
+    plt.rcParams.update(STYLE)
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:  # a plain Python process: nothing is shown inline
