@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
+import pytest
+
 from tools import bench
 
 
@@ -16,3 +20,18 @@ def test_both_loops_run(monkeypatch) -> None:
 def test_the_report_gives_the_median_ratio() -> None:
     line = bench.report(bench.COMPARISONS[0], [(30.0, 10.0), (20.0, 10.0), (90.0, 15.0)])
     assert line.split()[-6:] == ["30", "10", "3.00", "(2.00", "to", "6.00)"]
+
+
+@pytest.mark.parametrize("where", ["Chromium", "Node"])
+def test_the_compiled_step_runs_where_a_page_runs_it(monkeypatch, where: str) -> None:
+    pytest.importorskip("ziglang")
+    if where == "Chromium" and not bench._has_browser():
+        pytest.skip("there is no browser, or BROWSER=none")
+    if where == "Node" and shutil.which("node") is None:
+        pytest.skip("there is no Node")
+    monkeypatch.setattr(bench, "STEPS", 3)
+    monkeypatch.setattr(bench, "_has_browser", lambda: where == "Chromium")
+    with bench.page_loop(8, 16) as (named, rate):
+        assert named == where
+        assert rate() > 0
+        assert rate() > 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -287,6 +290,35 @@ def test_an_interrupted_execution_is_not_taken_for_a_whole_one(book: Page) -> No
     assert not execute.is_current(book, library_digest(book.root), store)
 
 
+def test_what_needs_a_kernel_is_taken_out(book: Page) -> None:
+    notebook = book.notebook()
+    view = {"model_id": "1", "version_major": 2, "version_minor": 0}
+    page = {"text/plain": "Live", "text/html": "<div>still</div>"}
+    widget = nbformat.v4.new_output("display_data", {**page, execute.WIDGET_VIEW: view})
+    code_cells(notebook)[0].outputs.append(widget)
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    assert execute.without_kernel(notebook) == []
+    assert widget.data == page
+    assert "widgets" not in notebook.metadata
+
+    alone = nbformat.v4.new_output("display_data", {"text/plain": "x", execute.WIDGET_VIEW: view})
+    code_cells(notebook)[1].outputs.append(alone)
+    assert execute.without_kernel(notebook) == [2]
+
+
+def test_a_widget_that_shows_nothing_without_a_kernel_is_named(book: Page) -> None:
+    shown = {"text/plain": "a slider", execute.WIDGET_VIEW: {"model_id": "1"}}
+    edit(book, "print(x + 1)", f"from IPython.display import display\ndisplay({shown}, raw=True)")
+    (outcome,) = run_book(book)
+    assert "book/sample.md, code cell 2: a widget that shows nothing" in outcome.error
+    assert not (book.root / "executed" / "book" / "sample.json").exists()
+
+    edit(book, '"text/plain": "a slider"'.replace('"', "'"), "'text/html': '<b>a slider</b>'")
+    assert [outcome.error for outcome in run_book(book)] == [""]
+    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
+    assert code_cells(result)[1].outputs[0].data == {"text/html": "<b>a slider</b>"}
+
+
 def test_an_unknown_chapter_is_named(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         execute.main(["book/no-such-chapter"])
@@ -312,6 +344,106 @@ def test_icons_in_use_are_kept_and_others_dropped(tmp_path: Path) -> None:
     assert (scripts / "fontawesome.js").read_text() == (
         'x={"book":[1,2,[128,"tome"],"f02d",["M2","M3"]]}'
     )
+
+
+BUNDLE = 'ganlibLive.widget("interact", "abc123", {});\n'
+
+
+def live_figure(module: str = "AAAA", bundle: str = "abc123", name: str = "one") -> str:
+    state = {
+        "widget": "interact",
+        "bundle": bundle,
+        "spec": {"title": "a < b"},
+        "values": {"shift": 1.5},
+        "metadata": {},
+        "modules": {"main": module},
+    }
+    text = json.dumps(state).replace("<", "\\u003c")
+    return (
+        f'<div class="ganlib-live" data-widget="interact" data-name="{name}">\n'
+        '<div class="ganlib-still"><img alt="a still" src="data:image/svg+xml;base64,AA=="></div>\n'
+        f'<script type="application/json" class="ganlib-state">{text}</script>\n</div>\n'
+    )
+
+
+@pytest.fixture
+def live_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two figures on one page, which share a module, and one on a page of another folder."""
+    monkeypatch.setattr(build_site, "_bundle", lambda kind: ("abc123", BUNDLE))
+    (tmp_path / "book" / "theory").mkdir(parents=True)
+    for name, body in (
+        ("index", "<p>no figure</p>"),
+        ("book/one", live_figure("AAAA", name="a") + "<p>between</p>" + live_figure("AAAA")),
+        ("book/theory/two", live_figure("BBBB")),
+    ):
+        (tmp_path / f"{name}.html").write_text(f"<html><body>{body}</body></html>")
+    return tmp_path
+
+
+def announced(script: Path) -> tuple[str, object]:
+    """What a script of a live figure says: state or part, under its own name."""
+    found = re.fullmatch(r'ganlibLive\.(state|part)\("(\w+)", (.*)\);\n', script.read_text(), re.S)
+    assert found, script.read_text()[:200]
+    assert found[2] == script.stem
+    return found[1], json.loads(found[3])
+
+
+def test_live_figures_leave_the_page_and_are_found_again(live_site: Path) -> None:
+    untouched = (live_site / "index.html").read_bytes()
+    assert build_site.move_live(live_site) == 3
+    assert (live_site / "index.html").read_bytes() == untouched
+    for name, modules in (("book/one", ["AAAA", "AAAA"]), ("book/theory/two", ["BBBB"])):
+        page = live_site / f"{name}.html"
+        text = page.read_text()
+        assert "ganlib-state" not in text
+        assert text.count("<script") == 1, "one loader a page"
+        (loader,) = re.findall(r'<script defer src="([^"]+)"></script>\n</body>', text)
+        assert (page.parent / loader).read_text() == (ROOT / "ganlib/lab/page.js").read_text()
+        states = [page.parent / path for path in re.findall(r'data-state="([^"]+)"', text)]
+        assert len(states) == len(modules)
+        for path, module in zip(states, modules, strict=True):
+            kind, state = announced(path)
+            assert kind == "state"
+            assert state["spec"] == {"title": "a < b"}
+            assert (path.parent / f"{state['bundle']}.js").read_text() == BUNDLE
+            part = announced(path.parent / f"{state['modules']['main']}.js")
+            assert part == ("part", module)
+    assert "<p>between</p>" in (live_site / "book/one.html").read_text()
+    # One loader, one bundle, two modules, two states: figures alike share theirs.
+    assert len(list((live_site / "_static/live").iterdir())) == 6
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_an_incremental_build_keeps_what_pages_need_and_drops_the_rest(live_site: Path) -> None:
+    build_site.move_live(live_site)
+    first = snapshot(live_site)
+    assert build_site.move_live(live_site) == 3
+    assert snapshot(live_site) == first
+    # Sphinx writes one page again, with another module; the other one stays as it was.
+    two = live_site / "book/theory/two.html"
+    two.write_text(f"<html><body>{live_figure('CCCC')}</body></html>")
+    build_site.move_live(live_site)
+    second = snapshot(live_site)
+    assert second["book/one.html"] == first["book/one.html"]
+    gone, new = set(first) - set(second), set(second) - set(first)
+    assert len(gone) == len(new) == 2, "a state and its module"
+    two.write_text("<html><body></body></html>")
+    (live_site / "book/one.html").write_text("<html><body></body></html>")
+    assert build_site.move_live(live_site) == 0
+    assert not list((live_site / "_static/live").iterdir())
+
+
+def test_a_page_executed_with_other_scripts_is_refused(live_site: Path) -> None:
+    (live_site / "book/one.html").write_text(live_figure(bundle="old"))
+    with pytest.raises(build_site.SiteError, match="book/one was executed with another version"):
+        build_site.move_live(live_site)
 
 
 def test_serving_says_when_there_is_no_site(
@@ -353,7 +485,7 @@ def test_published_notebooks_install_their_own_commit() -> None:
     line = publish_notebooks.install_line("https://github.com/owner/name", "abc123")
     assert (
         line
-        == '%pip install --quiet "ganlib[notebooks] @ git+https://github.com/owner/name@abc123"'
+        == '%pip install --quiet "ganlib[notebooks,lab] @ git+https://github.com/owner/name@abc123"'
     )
 
 

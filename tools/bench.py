@@ -2,22 +2,32 @@
 
 A time in seconds belongs to the machine it was taken on; the ratio of two loops that ran in
 turn, again and again, on one machine travels better. Each row gives the median of the ratios of
-neighbouring runs, and their range.
+neighbouring runs, and their range. The last row is the laboratory's step, compiled to WebAssembly
+and run as a page runs it, in a worker of a headless browser (in Node where there is no browser).
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import platform
+import shutil
 import statistics
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from ganlib import data, networks, training
+from ganlib import data, lab, losses, networks, step, training
+from ganlib.lab import compiler
+from tools import browser
 
 PAIRS = 7
 STEPS = 400
@@ -75,6 +85,139 @@ def fit_loop(hidden: int, batch: int) -> float:
     return STEPS / history.seconds
 
 
+def compiled_step(hidden: int, batch: int) -> compiler.Module:
+    """The alternating step on the ring, its batches drawn in the module too."""
+    game = step.Step(*ring_networks(hidden), losses.non_saturating())
+    ring = data.ring()
+
+    def discriminator(
+        state: Tensor, noise: Tensor, pick: Tensor, latent: Tensor, mix: Tensor, settings: Tensor
+    ) -> dict[str, Tensor]:
+        real = ring.centres[(pick * len(ring.centres)).long()] + ring.std * noise
+        done = game.discriminator_step(state, real, latent, mix, settings)
+        return {"state": done.state, "loss_d": done.loss}
+
+    def generator(state: Tensor, latent: Tensor, settings: Tensor) -> dict[str, Tensor]:
+        done = game.generator_step(state, latent, settings)
+        return {"state": done.state, "loss_g": done.loss}
+
+    noise, pick = torch.zeros(batch, 2), torch.zeros(batch)
+    state, numbers = game.initial(), step.settings()
+    return compiler.compile_functions(
+        {
+            "discriminator": (discriminator, (state, noise, pick, noise, pick[:, None], numbers)),
+            "generator": (generator, (state, noise, numbers)),
+        },
+        noise=True,
+    )
+
+
+# Steps on request, and how many of them a second took; the state goes on from run to run.
+WORKER = """
+let players, draw, turn = 0;
+async function ready({ wasm, metadata, state, settings }) {
+  const loaded = await load(Uint8Array.from(atob(wasm), (c) => c.charCodeAt(0)), metadata);
+  players = loaded.functions, draw = loaded.draw;
+  const { inputs } = players.discriminator;
+  inputs.state.set(state), inputs.settings.set(settings), inputs.settings[6] = Infinity;
+}
+function rate(steps) {
+  const { discriminator: d, generator: g } = players, started = performance.now();
+  for (let i = 0; i < steps; i++, turn += 4) {
+    draw("normal", d.inputs.noise, 1, turn), draw("uniform", d.inputs.pick, 1, turn + 1);
+    draw("normal", d.inputs.latent, 1, turn + 2), d.run();
+    draw("normal", g.inputs.latent, 1, turn + 3), g.run();
+  }
+  if (!d.outputs.state.every(Number.isFinite)) throw new Error("the run diverged");
+  return 1000 * steps / (performance.now() - started);
+}
+"""
+PAGE = """(source) => {
+  const text = source + "onmessage = async ({ data }) => postMessage("
+    + "typeof data === 'number' ? rate(data) : await ready(data));";
+  const worker = new Worker(URL.createObjectURL(new Blob([text])));
+  window.ask = (question) => new Promise((answer, failed) => {
+    worker.onmessage = ({ data }) => answer(data), worker.onerror = (e) => failed(e.message);
+    worker.postMessage(question);
+  });
+}"""
+NODE = """
+const { createInterface } = await import("node:readline");
+for await (const line of createInterface({ input: process.stdin })) {
+  const question = JSON.parse(line);
+  const answer = typeof question === "number" ? rate(question) : await ready(question);
+  console.log(JSON.stringify(answer ?? null));
+}
+"""
+
+
+@contextmanager
+def page_loop(hidden: int, batch: int) -> Iterator[tuple[str, Callable[[], float]]]:
+    """Where the compiled step runs, and a function that returns its steps a second there."""
+    module = compiled_step(hidden, batch)
+    game = step.Step(*ring_networks(hidden), losses.non_saturating())
+    given = {
+        "wasm": base64.b64encode(module.wasm).decode(),
+        "metadata": module.metadata(),
+        "state": game.initial().tolist(),
+        "settings": [*step.settings().tolist()[:6], 0],  # JSON has no infinity
+    }
+    runtime = Path(lab.__file__).with_name("runtime.js").read_text()
+    source = runtime.replace("export async function", "async function") + WORKER
+    with _in_browser(source) if _has_browser() else _in_node(source) as ask:
+        ask(given)
+        yield ("Chromium" if _has_browser() else "Node"), lambda: ask(STEPS)
+
+
+def _has_browser() -> bool:
+    try:
+        return not browser.skipped() and bool(browser.find())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _in_browser(source: str) -> Iterator[Callable[[Any], Any]]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=browser.find(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = running.new_page()
+        page.evaluate(PAGE, source)
+        yield lambda question: page.evaluate("(question) => window.ask(question)", question)
+        running.close()
+
+
+@contextmanager
+def _in_node(source: str) -> Iterator[Callable[[Any], Any]]:
+    node = shutil.which("node")
+    if node is None:
+        raise FileNotFoundError(
+            "the compiled step needs a browser or Node to run in, and neither was found; "
+            "install one of them"
+        )
+    command = [node, "--input-type=module", "--eval", source + NODE]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        to, back = running.stdin, running.stdout
+
+        def ask(question: Any) -> Any:
+            to.write(json.dumps(question) + "\n")
+            to.flush()
+            line = back.readline()
+            if not line:
+                raise RuntimeError("Node stopped; its message is above")
+            return json.loads(line)
+
+        yield ask
+        to.close()
+
+
 COMPARISONS = tuple(
     Comparison(
         f"fit against the tutorial loop, ring, 2-{hidden}-{hidden}-2, batch {batch}",
@@ -109,6 +252,11 @@ def main() -> None:
     print(f"{platform.machine()}, one thread, torch {torch.__version__}, {PAIRS} pairs of runs")
     print(f"{'':62s} {'ours':>8s} {'theirs':>8s}   ratio (range)")
     for comparison in COMPARISONS:
+        print(report(comparison, measure(comparison)))
+    hidden, batch = 64, 256
+    with page_loop(hidden, batch) as (where, rate):
+        what = f"the step compiled, in {where}, against fit, 2-{hidden}-{hidden}-2, batch {batch}"
+        comparison = Comparison(what, rate, lambda: fit_loop(hidden, batch))
         print(report(comparison, measure(comparison)))
 
 

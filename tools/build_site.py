@@ -7,7 +7,9 @@ warnings as errors. Nothing is executed here: the outputs come from ``tools.exec
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from jupyter_cache import get_cache
@@ -36,6 +39,9 @@ ICON = re.compile(
     r'(?:"([a-z0-9-]+)"|([a-z][a-z0-9]*)):\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",'
     r'(?:"[^"]*"|\[[^\]]*\])\],?'
 )
+LIVE = "_static/live"  # what live figures fetch when they come near the view
+FIGURE = '<div class="ganlib-live"'
+STATE = re.compile(r'<script type="application/json" class="ganlib-state">(.*?)</script>\n?', re.S)
 SEARCH_SCRIPT = re.compile(
     r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
 )
@@ -107,6 +113,7 @@ def _global_digest() -> str:
     whole = hashlib.sha256(os.environ.get("REPOSITORY", "").encode())
     paths = [ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
     paths += sorted((ROOT / "tools").glob("*.py")) + sorted((ROOT / "book/static").rglob("*.*"))
+    paths += [path for path in sorted((ROOT / "ganlib/lab").glob("*.*")) if path.suffix != ".py"]
     paths += sorted((ROOT / "book").glob("*.bib"))
     for path in paths:
         if path.is_file():
@@ -156,6 +163,82 @@ def mend_pages(site: Path = SITE) -> None:
             path.write_text(new, encoding="utf-8")
 
 
+def _live_file(site: Path, announce: str, body: str) -> str:
+    """Write a script that announces ``body`` under its digest, which is its name too."""
+    digest = hashlib.sha256(f"{announce}:{body}".encode()).hexdigest()[:16]
+    _live_script(site, digest, f'ganlibLive.{announce}("{digest}", {body});\n')
+    return digest
+
+
+def _live_script(site: Path, name: str, text: str) -> None:
+    path = site / LIVE / f"{name}.js"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@functools.cache
+def _bundle(kind: str) -> tuple[str, str]:
+    """The script of one kind of widget, minified, and its digest."""
+    from ganlib.lab import assets  # imports torch, which a site without live figures does not need
+
+    return assets.digest(kind), assets.script(kind, vendor.minified)
+
+
+def _move_state(site: Path, page: Path, state: dict[str, Any]) -> str:
+    """Write what one live figure needs; returns the digest of its state."""
+    kind = state["widget"]
+    digest, script = _bundle(kind)
+    if state["bundle"] != digest:
+        raise SiteError(
+            f"{page.relative_to(site).with_suffix('')} was executed with another version of the "
+            f"scripts of ganlib.lab than the present one (widget {kind!r}): build again"
+        )
+    _live_script(site, digest, script)
+    modules = {
+        name: _live_file(site, "part", json.dumps(module))
+        for name, module in state["modules"].items()
+    }
+    return _live_file(site, "state", json.dumps({**state, "modules": modules}))
+
+
+def move_live(site: Path = SITE) -> int:
+    """Move the data of live figures out of the pages, into scripts fetched when they are needed.
+
+    A page that an incremental build left alone keeps its own; a file that no page needs goes.
+    Returns how many live figures the site has.
+    """
+    loader = (ROOT / "ganlib/lab/page.js").read_text(encoding="utf-8")
+    loader_name = f"page-{hashlib.sha256(loader.encode()).hexdigest()[:16]}"
+    count, needed = 0, set()
+    for page in sorted(site.rglob("*.html")):
+        old = page.read_text(encoding="utf-8")
+        folder = f"{os.path.relpath(site, page.parent)}/{LIVE}".removeprefix("./")
+        head, *figures = old.split(FIGURE)
+        count += len(figures)
+        for number, figure in enumerate(figures):
+            found = STATE.search(figure)
+            if found:
+                digest = _move_state(site, page, json.loads(found[1]))
+                rest = figure[: found.start()] + figure[found.end() :]
+                figures[number] = f' data-state="{folder}/{digest}.js"{rest}'
+        new = FIGURE.join([head, *figures])
+        if new != old:
+            _live_script(site, loader_name, loader)
+            script = f'<script defer src="{folder}/{loader_name}.js"></script>\n'
+            new = new.replace("</body>", f"{script}</body>", 1)
+            page.write_text(new, encoding="utf-8")
+        needed.update(re.findall(rf'"[^"]*{LIVE}/([\w-]+)\.js"', new))
+    for name in sorted(needed):
+        text = (site / LIVE / f"{name}.js").read_text(encoding="utf-8")
+        if text.startswith("ganlibLive.state("):
+            state = json.loads(text[text.index("{") : text.rindex("}") + 1])
+            needed.update([state["bundle"], *state["modules"].values()])
+    for path in (site / LIVE).glob("*"):
+        if path.stem not in needed:
+            path.unlink()
+    return count
+
+
 def drop_unused(site: Path = SITE) -> None:
     """Remove what the theme ships and no page asks for."""
     for pattern in ("*.map", "*.LICENSE.txt.map"):
@@ -197,6 +280,7 @@ def build(force: bool = False) -> None:
     seed_cache()
     sphinx(clean)
     mend_pages()
+    move_live()
     trim_icons()
     drop_unused()
     STAMP.write_text(digest)

@@ -46,6 +46,9 @@ NOTEBOOKS = BUILD / "notebooks"  # what a reader downloads: present text, true o
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How the execution of one chapter went; ``error`` is empty when it went well."""
@@ -105,6 +108,22 @@ def _failure(page: Page, notebook: Path, log: str) -> str:
     return f"{page.name}.md failed outside its cells:\n{ANSI.sub('', log)}"
 
 
+def without_kernel(notebook: NotebookNode) -> list[int]:
+    """Take out of an executed notebook what only a running kernel can show.
+
+    Widgets leave their ``text/html`` form. Returns the numbers of the code cells, from 1, that
+    have a widget without one: a reader would see nothing there.
+    """
+    notebook.metadata.pop("widgets", None)
+    empty = []
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if data.pop(WIDGET_VIEW, None) is not None and "text/html" not in data:
+                empty.append(number)
+    return empty
+
+
 def execute(page: Page, library: str, timeout: int, store: Path = EXECUTED) -> Outcome:
     """Run one chapter from top to bottom in a fresh kernel, by pytest and nbmake."""
     started = time.perf_counter()
@@ -136,6 +155,17 @@ def execute(page: Page, library: str, timeout: int, store: Path = EXECUTED) -> O
     seconds = time.perf_counter() - started
     if done.returncode:
         return Outcome(page, seconds, _failure(page, pending, done.stdout + done.stderr))
+    result = nbformat.read(pending, as_version=4)
+    empty = without_kernel(result)
+    if empty:
+        cells = ", ".join(str(number) for number in empty)
+        return Outcome(
+            page,
+            seconds,
+            f"{page.name}.md, code cell {cells}: a widget that shows nothing without a kernel; use "
+            "ganlib.lab, or a figure",
+        )
+    nbformat.write(result, pending)
     _record(page, store).unlink(missing_ok=True)
     final = store / f"{page.name}.ipynb"
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def git(*arguments: str, folder: Path = ROOT) -> str:
 
 def requirement(address: str, commit: str) -> str:
     """ganlib of one commit, with what the chapters import beside it."""
-    return f"ganlib[notebooks] @ git+{address}@{commit}"
+    return f"ganlib[notebooks,lab] @ git+{address}@{commit}"
 
 
 def install_line(address: str, commit: str) -> str:

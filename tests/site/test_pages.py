@@ -49,6 +49,18 @@ LOOK = """() => {
     h1: [...document.querySelectorAll('main h1')].filter(e => e.offsetParent !== null).length,
   };
 }"""
+# Scroll from one live figure to the next until each has drawn, and back; the fate of each.
+ENLIVEN = """async () => {
+  const figures = [...document.querySelectorAll('.ganlib-live')];
+  const until = Date.now() + 20000;
+  for (const figure of figures) {
+    figure.scrollIntoView({ block: 'center', behavior: 'instant' });
+    while (!figure.dataset.live && Date.now() < until) await new Promise(r => setTimeout(r, 20));
+  }
+  await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)));
+  scrollTo({ top: 0, behavior: 'instant' });
+  return figures.map(f => [f.dataset.name, f.dataset.live ?? 'never near the view']);
+}"""
 OVERFLOW = """() => {
   const width = document.documentElement.clientWidth;
   const wide = [];
@@ -154,6 +166,8 @@ def test_page(name: str, address: str, site: Path, context: Any) -> None:
     if seen["h1"] != 1:
         faults.append(f"{seen['h1']} first-level headings")
 
+    lives = page.evaluate(ENLIVEN)
+    faults += [f"the figure {name} is not live: {state}" for name, state in lives if state != "yes"]
     page.add_script_tag(path=str(TEST_ASSETS / "axe.min.js"))
     faults += [f"light page, {text}" for text in page.evaluate(AXE)]
     dark = page.evaluate(DARK)

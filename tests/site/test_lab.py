@@ -1,0 +1,626 @@
+"""Live figures in a real browser: the loader on a small page, then every figure of the site."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from test_pages import ENLIVEN, OVERFLOW, Visit
+
+from ganlib.lab import gan
+from ganlib.lab.compiler import Buffer, Module, Signature
+from ganlib.lab.runtime import start
+from tools import build_site
+from tools.sources import ROOT, SITE, chapters, code_cells, toc
+
+# ---- the loader, with a widget that shows what it was given -------------------------------------
+
+WIDGET = """\
+ganlibLive.widget("probe", "bundle", (() => {
+const css = ".probe { color: rgb(1, 2, 3); }";
+async function render({ model, el }) {
+  const text = document.createElement("p");
+  text.className = "probe";
+  el.append(text);
+  const inflate = new DecompressionStream("deflate");
+  const bytes = await model.get("modules").main();
+  const stream = new Blob([bytes]).stream().pipeThrough(inflate);
+  const heard = [];
+  const listen = (_, value) => heard.push(value.a);
+  model.on("change:values", listen);
+  model.set("values", { a: 1 });  // as it was: no change
+  model.set("values", { a: 2 });
+  model.off("change:values", listen);
+  model.set("values", { a: 3 });
+  model.save_changes();
+  text.textContent = [await new Response(stream).text(), model.get("spec").title, heard.join(),
+    model.get("values").a, model.static].join(" | ");
+}
+return { render, css };
+})());
+"""
+PICTURE = base64.b64encode(
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="60" height="40"><path d="M0 0h9v9z"/></svg>'
+).decode()
+
+
+def probe(title: str, module: str) -> str:
+    state = {
+        "widget": "probe",
+        "bundle": "bundle",
+        "spec": {"title": title},
+        "values": {"a": 1},
+        "metadata": {},
+        "modules": {"main": base64.b64encode(zlib.compress(module.encode())).decode()},
+    }
+    return (
+        f'<div class="ganlib-live" data-widget="probe" data-name="{title}">\n'
+        f'<div class="ganlib-still"><img alt="a still of {title}" '
+        f'src="data:image/svg+xml;base64,{PICTURE}"><details><summary>Numbers</summary><table>'
+        "<tr><td>42</td></tr></table></details></div>\n"
+        f'<script type="application/json" class="ganlib-state">{json.dumps(state)}</script>\n</div>'
+    )
+
+
+@pytest.fixture
+def probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three figures, each 3,000 pixels below the last: two with one module, one with another."""
+    monkeypatch.setattr(build_site, "_bundle", lambda kind: ("bundle", WIDGET))
+    style = (ROOT / "book/static/book.css").read_text()
+    gap = '<div style="height: 3000px"></div>'
+    body = gap.join(["<h1>t</h1>", probe("one", "same"), probe("two", "same"), probe("three", "x")])
+    (tmp_path / "deep").mkdir()
+    page = tmp_path / "deep" / "page.html"
+    page.write_text(
+        f"<!doctype html><html lang=en><head><title>t</title><style>{style}</style></head>"
+        f"<body>{body}</body></html>"
+    )
+    build_site.move_live(tmp_path)
+    return page
+
+
+class Watched:
+    """A page from a file, with what it loads and what it complains of."""
+
+    def __init__(self, chromium: Any, page: Path, link: str = "", **settings: Any) -> None:
+        self.context = chromium.new_context(viewport={"width": 900, "height": 700}, **settings)
+        self.page = self.context.new_page()
+        self.loaded: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.loaded.append(request.url))
+        self.page.on(
+            "console",
+            lambda m: m.type in ("error", "warning") and self.complaints.append(m.text[:300]),
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)[:300]))
+        self.page.goto(page.as_uri() + link, wait_until="load")
+
+    def scripts(self) -> list[str]:
+        """Names of what live figures fetched, less the loader."""
+        names = [url.rsplit("/", 1)[-1] for url in self.loaded if "/_static/live/" in url]
+        return [name for name in names if not name.startswith("page-")]
+
+    def figure(self, number: int) -> Any:
+        return self.page.locator(".ganlib-live").nth(number)
+
+    def enliven(self, number: int) -> str:
+        """Scroll to a figure and wait until its script has done; returns its ``data-live``."""
+        self.figure(number).scroll_into_view_if_needed()
+        self.page.wait_for_function(
+            "n => document.querySelectorAll('.ganlib-live')[n].dataset.live", arg=number
+        )
+        return str(self.figure(number).get_attribute("data-live"))
+
+
+@pytest.fixture
+def watch(chromium: Any) -> Iterator[Any]:
+    opened: list[Watched] = []
+
+    def start(page: Path, **settings: Any) -> Watched:
+        opened.append(Watched(chromium, page, **settings))
+        return opened[-1]
+
+    yield start
+    for seen in opened:
+        seen.context.close()
+
+
+@pytest.mark.browser
+def test_the_loader_fetches_near_the_view_and_each_file_once(probes: Path, watch: Any) -> None:
+    seen = watch(probes)
+    seen.page.wait_for_timeout(300)
+    assert seen.scripts() == []
+    assert seen.enliven(0) == "yes"
+    assert len(seen.scripts()) == 3, "state, bundle, module"
+    assert seen.figure(0).locator(".probe").inner_text() == "same | one | 2 | 3 | true"
+    assert not seen.figure(0).locator("img").is_visible()
+    assert seen.enliven(1) == "yes"
+    assert len(seen.scripts()) == 4, "only the state is new"
+    assert seen.figure(1).locator(".probe").inner_text() == "same | two | 2 | 3 | true"
+    assert seen.enliven(2) == "yes"
+    assert len(seen.scripts()) == len(set(seen.scripts())) == 6
+    assert seen.figure(2).locator(".probe").inner_text().startswith("x | three")
+    color = seen.figure(2).locator(".probe").evaluate("e => getComputedStyle(e).color")
+    assert color == "rgb(1, 2, 3)"
+    assert seen.page.evaluate("document.querySelectorAll('head style').length") == 2
+    assert seen.complaints == []
+
+
+@pytest.mark.browser
+def test_a_link_with_settings_of_a_figure_opens_at_it(probes: Path, watch: Any) -> None:
+    seen = watch(probes, link="#lab.three=preset:collapse")
+    seen.page.wait_for_function(
+        "document.querySelectorAll('.ganlib-live')[2].dataset.live === 'yes'"
+    )
+    assert seen.figure(2).get_attribute("data-name") == "three"
+    assert seen.figure(0).get_attribute("data-live") is None
+
+
+@pytest.mark.browser
+def test_paper_shows_the_still_and_its_numbers(probes: Path, watch: Any) -> None:
+    seen = watch(probes)
+    seen.enliven(0)
+    seen.page.emulate_media(media="print")
+    for number in range(3):
+        assert seen.figure(number).locator("img").is_visible()
+        assert seen.figure(number).locator("table").is_visible()
+    assert not seen.figure(0).locator(".probe").is_visible()
+
+
+@pytest.mark.browser
+def test_without_scripts_the_still_stands(probes: Path, watch: Any) -> None:
+    seen = watch(probes, java_script_enabled=False)
+    assert seen.figure(0).locator("img").is_visible()
+    seen.figure(0).locator("summary").click()
+    assert seen.figure(0).locator("td").is_visible()
+    assert seen.scripts() == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("gone", ["state", "bundle", "part"])
+def test_a_failure_is_said_and_leaves_the_still(gone: str, probes: Path, watch: Any) -> None:
+    folder = probes.parent.parent / "_static/live"
+    for script in folder.glob("*.js"):
+        opens = "ganlibLive.widget(" if gone == "bundle" else f"ganlibLive.{gone}("
+        if script.read_text().startswith(opens):
+            script.unlink()
+    seen = watch(probes)
+    assert seen.enliven(0) == "no"
+    assert seen.figure(0).locator("img").is_visible()
+    said = seen.figure(0).locator(".ganlib-failed").inner_text()
+    assert re.fullmatch(r"This figure stays a picture: .*\.js could not be loaded\.", said)
+
+
+@pytest.mark.browser
+def test_a_widget_that_throws_leaves_the_still(probes: Path, watch: Any) -> None:
+    bundle = probes.parent.parent / "_static/live/bundle.js"
+    bundle.write_text(WIDGET.replace("const heard = [];", "throw new Error('planted');"))
+    seen = watch(probes)
+    assert seen.enliven(0) == "no"
+    assert seen.figure(0).locator("img").is_visible()
+    assert "planted" in seen.figure(0).inner_text()
+    assert any("planted" in text for text in seen.complaints)
+
+
+# ---- every live figure of the site --------------------------------------------------------------
+
+LIMIT = 30_000  # bytes over the wire: script and module of one widget
+LIVE = SITE / build_site.LIVE
+
+
+def figures(name: str) -> list[str]:
+    """The states of a page's live figures, by name of their file."""
+    path = SITE / f"{name}.html"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return re.findall(r'<div class="ganlib-live" data-state="[^"]*/([\w-]+)\.js"', text)
+
+
+PAGES = [name for name in toc() if figures(name)]
+
+
+def announced(name: str) -> Any:
+    """What a script of a state or a module announces."""
+    text = (LIVE / f"{name}.js").read_text(encoding="utf-8")
+    return json.loads(text[text.index(", ") + 2 : text.rindex(");")])
+
+
+@dataclass(frozen=True)
+class Live:
+    """One live figure of the site, from its files."""
+
+    page: str
+    number: int
+    state: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.page}, {self.state['name']}"
+
+    def module(self, name: str) -> Module:
+        wasm = zlib.decompress(base64.b64decode(announced(self.state["modules"][name])))
+
+        def buffers(given: dict[str, Any]) -> dict[str, Buffer]:
+            return {
+                key: Buffer(one["index"], tuple(one["shape"]), one["dtype"])
+                for key, one in given.items()
+            }
+
+        functions = {
+            key: Signature(buffers(one["inputs"]), buffers(one["outputs"]))
+            for key, one in self.state["metadata"][name].items()
+        }
+        return Module(wasm, functions, "")
+
+
+FIGURES = [
+    Live(page, number, announced(state))
+    for page in PAGES
+    for number, state in enumerate(figures(page))
+]
+INTERACT = [figure for figure in FIGURES if figure.state["widget"] == "interact"]
+
+
+def per(given: list[Live]) -> Any:
+    return pytest.mark.parametrize("figure", given, ids=lambda figure: figure.name)
+
+
+def test_every_live_figure_of_the_chapters_is_on_its_page(site: Path) -> None:
+    for page in chapters():
+        path = site / "_sources" / f"{page.name}.ipynb"
+        live = [
+            output["data"]
+            for cell in code_cells(nbformat.read(path, as_version=4))
+            if not {"remove-cell", "remove-output"} & set(cell.metadata.get("tags", []))
+            for output in cell.get("outputs", [])
+            if str(output.get("data", {}).get("text/html", "")).startswith(build_site.FIGURE)
+        ]
+        assert len(figures(page.name)) == len(live), page.name
+        assert not [data for data in live if " at 0x" in data.get("text/plain", "")], page.name
+        assert not [data for data in live if len(data) > 2], "a kernel's widget beside the page's"
+
+
+def test_names_of_live_figures_are_unique_on_a_page() -> None:
+    names = [figure.name for figure in FIGURES]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_holds_no_state_and_one_loader(name: str, site: Path) -> None:
+    text = (site / f"{name}.html").read_text(encoding="utf-8")
+    assert "ganlib-state" not in text
+    assert len(re.findall(r"<script[^>]*/_static/live/page-", text)) == 1
+
+
+@per(FIGURES)
+def test_script_and_module_are_small(figure: Live) -> None:
+    def wire(name: str) -> int:
+        return len(gzip.compress((LIVE / f"{name}.js").read_bytes(), 6))
+
+    script = wire(figure.state["bundle"])
+    for name, digest in figure.state["modules"].items():
+        size = script + wire(digest)
+        assert size <= LIMIT, f"{figure.name}: {size} bytes with the module {name}"
+
+
+# Remembers, for each figure, the model that it got and the modules and workers that it started.
+PROBE = """(() => {
+  const instantiate = WebAssembly.instantiate, started = [];
+  WebAssembly.instantiate = async (...given) => {
+    const made = await instantiate.apply(WebAssembly, given);
+    if (made.instance) started.push(made.instance.exports);
+    return made;
+  };
+  const frames = window.frames_of_workers = [];
+  window.Worker = class extends Worker {
+    constructor(...given) {
+      super(...given);
+      const place = frames.push(null) - 1;
+      this.addEventListener('message', ({ data }) => {
+        if (data.type === 'frame') frames[place] = data.frame;
+      });
+    }
+  };
+  let live, turn = Promise.resolve();
+  const one = async (render, given) => {
+    const before = started.length, first = frames.length, cleanup = await render(given);
+    given.el.closest('.ganlib-live').probe =
+      { model: given.model, exports: started.slice(before), first };
+    return cleanup;
+  };
+  const wrapped = (widget) => (kind, digest, { render, ...rest }) => widget(kind, digest, {
+    ...rest, render: (given) => (turn = turn.catch(() => {}).then(() => one(render, given))) });
+  Object.defineProperty(window, 'ganlibLive', {
+    get: () => live, set: (v) => { live = { ...v, widget: wrapped(v.widget) }; } });
+})()"""
+# The buffers of a figure's function, byte by byte, what it says, and what it shows.
+READ = """async (number) => {
+  await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)));
+  const element = document.querySelectorAll('.ganlib-live')[number];
+  const { model, exports: [wasm] } = element.probe;
+  const { inputs, outputs } = model.get('metadata').main.figure;
+  const width = { float32: 4, float64: 8, int64: 8, int32: 4, bool: 1 };
+  const bytes = (buffers) => Object.fromEntries(Object.entries(buffers).map(([name, b]) => [
+    name, [...new Uint8Array(wasm.memory.buffer, wasm.address(b.index),
+      width[b.dtype] * b.shape.reduce((x, y) => x * y, 1))]]));
+  const paint = [...element.querySelectorAll('canvas')].map(c => c.toDataURL()).join();
+  const view = element.querySelector('.ganlib-view');
+  return { inputs: bytes(inputs), outputs: bytes(outputs), values: model.get('values'),
+    paint, text: view.innerText, numbers: (view.querySelector('.live-numbers') || {}).innerText };
+}"""
+
+
+@pytest.fixture(scope="module")
+def wide(chromium: Any) -> Iterator[Any]:
+    made = chromium.new_context(viewport={"width": 1280, "height": 900})
+    made.add_init_script(PROBE)
+    yield made
+    made.close()
+
+
+class Reading:
+    """What one figure holds and shows at one moment."""
+
+    def __init__(self, figure: Live, seen: dict[str, Any]) -> None:
+        signature = figure.state["metadata"]["main"]["figure"]
+
+        def arrays(part: str) -> dict[str, np.ndarray]:
+            return {
+                name: np.frombuffer(bytes(seen[part][name]), one["dtype"]).reshape(one["shape"])
+                for name, one in signature[part].items()
+            }
+
+        self.inputs, self.outputs = arrays("inputs"), arrays("outputs")
+        self.values, self.text = seen["values"], seen["text"]
+        self.shown = (seen["paint"], seen["numbers"])
+
+    def same_outputs(self, other: dict[str, np.ndarray]) -> list[str]:
+        """The outputs that differ from others by a bit; a NaN is a NaN."""
+        return [
+            name
+            for name, mine in self.outputs.items()
+            if not np.array_equal(mine, other[name], equal_nan=mine.dtype.kind == "f")
+        ]
+
+    def holes(self) -> int:
+        """Values that are not finite."""
+        return sum(int((~np.isfinite(a)).sum()) for a in self.outputs.values())
+
+
+def moves(page: Any, control: dict[str, Any], box: Any) -> Iterator[tuple[Any, float]]:
+    """Move one control as a reader would, by keyboard; yields what it should then hold."""
+    kind = control["kind"]
+    if kind == "slider":
+        for key, end in (("Home", control["min"]), ("End", control["max"])):
+            box.locator("input[type=range]").press(key)
+            yield key, end
+    elif kind == "menu":
+        for number in [n for n in range(len(control["options"])) if n != control["value"]]:
+            box.locator("select").select_option(index=number)
+            yield control["options"][number], number
+    elif kind == "switch":
+        for value in (1 - control["value"], control["value"]):
+            box.locator("input").press("Space")
+            yield "Space", value
+    elif kind == "noise":
+        for presses in (1, 2):
+            box.locator("button").press("Enter")
+            yield "Enter", control["value"] + presses
+    else:
+        raise AssertionError(f"a control of kind {kind!r} is not tested")
+
+
+@pytest.mark.browser
+@per(INTERACT)
+def test_controls_move_what_they_should_and_numbers_are_the_modules(
+    figure: Live, address: str, wide: Any
+) -> None:
+    visit = Visit(wide, f"{address}/{figure.page}.html")
+    page = visit.page
+    assert {fate for _, fate in page.evaluate(ENLIVEN)} == {"yes"}
+    element = page.locator(".ganlib-live").nth(figure.number)
+    element.scroll_into_view_if_needed()
+    running = start(figure.module("main"))
+    twin = running.functions["figure"]
+    controls = figure.state["spec"]["controls"]
+    faults: list[str] = []
+
+    def read(where: str) -> Reading:
+        """Read the page, and hold it against the same module in Python."""
+        now = Reading(figure, page.evaluate(READ, figure.number))
+        for control in controls:
+            argument, value = twin.inputs[control["name"]], now.values[control["name"]]
+            if control["kind"] == "noise":
+                running.draw(control["noise"], argument, value, control["stream"])
+            else:
+                argument[...] = value
+            if not np.array_equal(argument, now.inputs[control["name"]]):
+                faults.append(f"{where}: the input {control['name']} is not what Python makes")
+        twin.run()
+        for name in now.same_outputs(dict(twin.outputs)):
+            faults.append(f"{where}: the output {name} differs from Python's")
+        if now.holes() and "not finite" not in now.text:
+            faults.append(f"{where}: {now.holes()} values are not finite, and nothing says so")
+        return now
+
+    first = read("at first")
+    assert first.values == {c["name"]: c["value"] for c in controls}
+    for control in controls:
+        box = element.locator(f'.live-control[data-name="{control["name"]}"]')
+        before, moved, painted = first, False, False
+        for key, expected in moves(page, control, box):
+            where = f"{control['name']} after {key}"
+            now = read(where)
+            if abs(now.values[control["name"]] - expected) > 1e-9 * max(1.0, abs(expected)):
+                faults.append(f"{where}: {now.values[control['name']]}, expected {expected}")
+            moved |= bool(now.same_outputs(before.outputs))
+            painted |= now.shown != before.shown
+            before = now
+        if not moved:
+            faults.append(f"{control['name']} changes no output")
+        elif not painted:
+            faults.append(f"{control['name']} changes outputs, but nothing that is shown")
+        element.locator(".live-reset").press("Enter")
+        again = read("after the reset")
+        if again.values != first.values or again.same_outputs(first.outputs):
+            faults.append(f"the reset after {control['name']} does not bring the first figure back")
+    faults += [f"asked another host: {url}" for url in visit.outside]
+    faults += [f"failed: {url}" for url in visit.failed]
+    faults += [f"console: {text}" for text in visit.complaints]
+    page.close()
+    assert not faults, f"{figure.name}:\n" + "\n".join(faults)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_fetched_before_it_is_near_the_view(
+    name: str, address: str, chromium: Any
+) -> None:
+    context = chromium.new_context(viewport={"width": 1280, "height": 300})
+    visit = Visit(context, f"{address}/{name}.html")
+    visit.page.wait_for_timeout(200)
+    asked = {url.rsplit("/", 1)[-1] for url in visit.requested if "/_static/live/" in url}
+    asked = {file for file in asked if not file.startswith("page-")}
+    tops = visit.page.evaluate(
+        "[...document.querySelectorAll('.ganlib-live')].map(f => "
+        "[f.dataset.state.split('/').at(-1), f.getBoundingClientRect().top, f.dataset.live])"
+    )
+    # The page grows while its formulas are set: what lies far below was never near.
+    far = {state for state, top, _ in tops if top > 1200}
+    near = {state for state, top, _ in tops if top <= 1200}
+    assert not asked & (far - near)
+    if not near:
+        assert asked == set()
+    assert not [live for state, top, live in tops if top > 1200 and live]
+    context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_without_scripts_and_on_paper_each_figure_is_a_still_with_its_numbers(
+    name: str, address: str, chromium: Any
+) -> None:
+    def check(page: Any) -> None:
+        lives = page.locator(".ganlib-live")
+        for number in range(lives.count()):
+            image = lives.nth(number).locator(".ganlib-still img")
+            assert image.is_visible()
+            assert len((image.get_attribute("alt") or "").split()) >= 4
+            box = image.bounding_box()
+            assert box is not None
+            assert box["width"] > 200
+            assert box["height"] > 100
+            assert lives.nth(number).locator(".ganlib-still td").count() > 0
+            assert not lives.nth(number).locator(".ganlib-view").is_visible()
+
+    bare = chromium.new_context(java_script_enabled=False)
+    page = bare.new_page()
+    page.goto(f"{address}/{name}.html", wait_until="load")
+    check(page)
+    page.locator(".ganlib-still summary").first.click()
+    assert page.locator(".ganlib-still table").first.is_visible()
+    bare.close()
+
+    context = chromium.new_context()
+    visit = Visit(context, f"{address}/{name}.html")
+    visit.page.evaluate(ENLIVEN)
+    visit.page.emulate_media(media="print")
+    check(visit.page)
+    assert visit.page.locator(".ganlib-still table").first.is_visible()
+    context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_figures_fit_a_phone_and_follow_the_theme(name: str, address: str, chromium: Any) -> None:
+    context = chromium.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
+    visit = Visit(context, f"{address}/{name}.html")
+    page = visit.page
+    assert {fate for _, fate in page.evaluate(ENLIVEN)} == {"yes"}
+    narrow = page.evaluate(OVERFLOW)
+    assert narrow["scroll"] <= narrow["width"], narrow
+    assert not narrow["wide"], narrow
+    paint = "[...document.querySelectorAll('.ganlib-live canvas')].map(c => c.toDataURL())"
+    set_theme = "theme => { document.documentElement.dataset.theme = theme; }"
+    page.evaluate(set_theme, "light")
+    page.wait_for_timeout(200)
+    light = page.evaluate(paint)
+    page.evaluate(set_theme, "dark")
+    page.wait_for_timeout(200)
+    dark = page.evaluate(paint)
+    assert len(light) == len(dark) > 0
+    assert not [number for number, (a, b) in enumerate(zip(light, dark, strict=True)) if a == b]
+    grounds = page.evaluate(
+        "[...document.querySelectorAll('.ganlib-live')].map("
+        "f => getComputedStyle(f.parentElement).backgroundColor)"
+    )
+    assert set(grounds) == {"rgba(0, 0, 0, 0)"}, "the theme puts a light ground under outputs"
+    assert visit.complaints == []
+    context.close()
+
+
+def first_of_each_kind() -> list[str]:
+    kinds = {figure.state["widget"]: figure.page for figure in reversed(FIGURES)}
+    return sorted(set(kinds.values()))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", first_of_each_kind())
+def test_figures_live_from_a_file(name: str, chromium: Any) -> None:
+    context = chromium.new_context()
+    visit = Visit(context, (SITE / f"{name}.html").as_uri())
+    assert {fate for _, fate in visit.page.evaluate(ENLIVEN)} == {"yes"}
+    assert visit.outside == []
+    assert visit.complaints == []
+    context.close()
+
+
+@pytest.mark.browser
+@per([figure for figure in FIGURES if figure.state["widget"] == "gan"])
+def test_the_laboratory_trains_pauses_and_starts_again(
+    figure: Live, address: str, wide: Any
+) -> None:
+    visit = Visit(wide, f"{address}/{figure.page}.html")
+    page = visit.page
+    assert {fate for _, fate in page.evaluate(ENLIVEN)} == {"yes"}
+    element = page.locator(".ganlib-live").nth(figure.number)
+    element.scroll_into_view_if_needed()
+    run = f"document.querySelectorAll('.ganlib-live')[{figure.number}].querySelector('.lab-run')"
+    step = f"Number({run}.dataset.step)"
+    page.wait_for_function(f"{step} === 0")
+    paint = f"{run}.querySelector('canvas').toDataURL()"
+    first = page.evaluate(paint)
+    element.locator(".lab-play").press("Enter")
+    page.wait_for_function(f"{step} >= 200")
+    element.locator(".lab-play").press("Enter")
+    page.wait_for_timeout(300)
+    stopped = page.evaluate(step)
+    page.wait_for_timeout(300)
+    assert page.evaluate(step) == stopped
+    assert page.evaluate(paint) != first
+    # The worker's numbers are those of the same steps in Python, to the last bit.
+    live = f"document.querySelectorAll('.ganlib-live')[{figure.number}].probe"
+    history = page.evaluate(f"frames_of_workers[{live}.first].history")
+    twin = gan.Run(figure.state["values"]["settings"])
+    while twin.step < stopped:
+        twin.both()
+    assert history["step"][-1] > 0
+    for name, values in twin.record().history.items():
+        if values is not None:
+            assert history[name] == values, name
+    element.get_by_role("button", name="Reset", exact=True).press("Enter")
+    page.wait_for_function(f"{step} === 0")
+    page.wait_for_timeout(100)
+    assert page.evaluate(paint) == first, "the same seed shows the same picture"
+    assert visit.complaints == []
+    assert visit.outside == []
+    page.close()
