@@ -19,9 +19,14 @@ __all__ = [
     "HistogramDivergences",
     "ModeCoverage",
     "PrecisionRecall",
+    "cell_counts",
+    "cell_jsd",
+    "cell_kl",
+    "cell_masses",
     "density_coverage",
     "frechet_distance",
     "histogram_divergences",
+    "mode_counts",
     "mode_coverage",
     "perfect_high_quality",
     "precision_recall",
@@ -82,14 +87,29 @@ def mode_coverage(
     _check_points(samples, centres, names=("samples", "centres"))
     if not std > 0 or not within > 0:
         raise ValueError(f"std is {std} and within is {within}; both must be positive")
-    distance, nearest = torch.cdist(samples, centres.to(samples)).min(dim=1)
-    good = distance < within * std
-    counts = torch.bincount(nearest[good], minlength=len(centres)).double()
+    counts = mode_counts(samples.double(), centres.to(samples).double(), within * std)
     reverse_kl = math.inf
     if counts.sum() > 0:
         share = counts / counts.sum()
         reverse_kl = max(0.0, (torch.xlogy(share, share * len(centres))).sum().item())
-    return ModeCoverage(int((counts > 0).sum()), good.double().mean().item(), reverse_kl)
+    return ModeCoverage(int((counts > 0).sum()), (counts.sum() / len(samples)).item(), reverse_kl)
+
+
+def mode_counts(points: Tensor, centres: Tensor, radius: float | Tensor) -> Tensor:
+    """Points within ``radius`` of their nearest centre, counted at that centre: shape (K,).
+
+    Points are (N, d), centres (K, d). Of centres at equal distance the first counts. Tensors
+    in, a tensor of the points' dtype out, no check and no branch: the lab compiles this very
+    function (:mod:`ganlib.lab.gan`). Distances cost rounding in the square of the coordinates,
+    so call it with float64 where a radius is far below them.
+    """
+    index = torch.arange(len(centres), dtype=points.dtype, device=points.device)
+    squared = points.square().sum(1, keepdim=True) - 2 * points @ centres.T
+    squared = squared + centres.square().sum(1)
+    least = squared.amin(1, keepdim=True)
+    nearest = torch.where(squared == least, index, float(len(centres))).amin(1, keepdim=True)
+    good = least < radius**2
+    return ((nearest == index) & good).to(points.dtype).sum(0)
 
 
 def perfect_high_quality(dimension: int = 2, within: float = 3.0) -> float:
@@ -181,15 +201,58 @@ def histogram_divergences(
     if real.shape[1] != 2:
         raise ValueError(f"samples have {real.shape[1]} columns; the histogram takes 2")
     p, q = (_histogram(points, limits, bins) for points in (real, fake))
-    m = (p + q) / 2
 
-    def kl(a: Tensor, b: Tensor) -> float:
-        cells = torch.where(a > 0, a * torch.log(a / b), torch.zeros_like(a))
-        return max(0.0, cells.sum().item())
+    def nats(divergence: Tensor) -> float:
+        return max(0.0, divergence.item())
 
     return HistogramDivergences(
-        kl(p, q), kl(q, p), (kl(p, m) + kl(q, m)) / 2, ((p - q).abs().sum() / 2).item()
+        nats(cell_kl(p, q)),
+        nats(cell_kl(q, p)),
+        nats(cell_jsd(p, q)),
+        ((p - q).abs().sum() / 2).item(),
     )
+
+
+def cell_counts(points: Tensor, low: Tensor, high: Tensor, bins: int) -> Tensor:
+    """Points (N, 2) in each cell of a lattice: shape (bins, bins), the first axis is x.
+
+    ``low`` and ``high`` (2,) are the lattice's corners; points outside count in the nearest
+    border cell. Like :func:`mode_counts`, tensors in and out, for the lab to compile.
+    """
+    cell = ((points - low) / (high - low) * bins).floor().clamp(0, bins - 1)
+    index = torch.arange(bins, dtype=points.dtype, device=points.device)
+    column, row = ((cell[:, axis : axis + 1] == index).to(points.dtype) for axis in (0, 1))
+    return column.T @ row
+
+
+def cell_masses(
+    centres: Tensor, weights: Tensor, std: float | Tensor, low: Tensor, high: Tensor, bins: int
+) -> Tensor:
+    """The exact mass of a Gaussian mixture in each cell of :func:`cell_counts`, (bins, bins).
+
+    A difference of normal distribution functions along each axis; border cells reach to
+    infinity. Centres (K, 2), weights (K,) that sum to 1, one standard deviation for all.
+    """
+    edges = torch.arange(1, bins, dtype=centres.dtype, device=centres.device) / bins
+
+    def along(axis: int) -> Tensor:
+        place = low[axis] + (high[axis] - low[axis]) * edges
+        below = (1 + torch.erf((place - centres[:, axis : axis + 1]) / (math.sqrt(2) * std))) / 2
+        none, all_ = torch.zeros_like(below[:, :1]), torch.ones_like(below[:, :1])
+        return torch.cat([below, all_], dim=1) - torch.cat([none, below], dim=1)
+
+    return (weights[:, None] * along(0)).T @ along(1)
+
+
+def cell_kl(p: Tensor, q: Tensor) -> Tensor:
+    """KL(p || q) of cell probabilities of one shape, nats: infinite where q misses a cell of p."""
+    return torch.where(p > 0, p * torch.log(p / q), torch.zeros_like(p)).sum()
+
+
+def cell_jsd(p: Tensor, q: Tensor) -> Tensor:
+    """The Jensen-Shannon divergence of cell probabilities, in [0, log 2] up to rounding."""
+    m = (p + q) / 2
+    return (cell_kl(p, m) + cell_kl(q, m)) / 2
 
 
 def _histogram(points: Tensor, limits: tuple[float, float, float, float], bins: int) -> Tensor:
@@ -199,8 +262,7 @@ def _histogram(points: Tensor, limits: tuple[float, float, float, float], bins: 
         raise ValueError(
             f"limits are {limits} with {bins} bins; expected x0 < x1, y0 < y1, bins >= 1"
         )
-    cell = ((points.double().cpu() - low) / (high - low) * bins).floor().clamp(0, bins - 1).long()
-    counts = torch.bincount(cell[:, 0] * bins + cell[:, 1], minlength=bins * bins).double()
+    counts = cell_counts(points.double().cpu(), low, high, bins)
     return counts / counts.sum()
 
 

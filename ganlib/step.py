@@ -306,6 +306,8 @@ def _adam(
     t = t + 1
     mean = beta1 * mean + (1 - beta1) * slope
     square = beta2 * square + (1 - beta2) * slope * slope
-    unbiased = mean / (1 - beta1**t)
-    spread = (square / (1 - beta2**t)).sqrt()
+    # 1 - beta^t, without the cancellation at small t; right for beta = 0 too.
+    part1, part2 = (-torch.expm1(t * beta.log()) for beta in (beta1, beta2))
+    unbiased = mean / part1
+    spread = (square / part2).sqrt()
     return weights - rate * unbiased / (spread + epsilon), mean, square, t

@@ -167,3 +167,28 @@ def test_divergences_of_histograms_are_never_negative(seed: int) -> None:
 def test_bad_input_is_named(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(torch.ones(4, 2))
+
+
+def test_cores_agree_with_counting_by_hand() -> None:
+    points = torch.tensor([[0.1, 0.1], [0.9, 0.1], [5.0, 0.9], [-3.0, -2.0]])
+    low, high = torch.zeros(2), torch.ones(2)
+    # x counts along the first axis; points outside are in the border cells.
+    assert metrics.cell_counts(points, low, high, 2).tolist() == [[2.0, 0.0], [1.0, 1.0]]
+    centres = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    # Of two centres in one place the first counts.
+    assert metrics.mode_counts(points, centres, 0.2).tolist() == [1.0, 1.0, 0.0]
+
+
+def test_cell_masses_are_the_mixtures() -> None:
+    grid = data.grid(3, spacing=1.0, std=0.2)
+    weights = torch.tensor([0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], dtype=torch.float64)
+    low, high = torch.full((2,), -1.5).double(), torch.full((2,), 1.2).double()
+    masses = metrics.cell_masses(grid.centres.double(), weights, 0.2, low, high, 6)
+    assert masses.sum().item() == pytest.approx(1.0, abs=1e-12)
+    rng = torch.Generator().manual_seed(0)
+    count = 200_000
+    place = torch.multinomial(weights, count, replacement=True, generator=rng)
+    points = grid.centres[place] + 0.2 * torch.randn(count, 2, generator=rng)
+    seen = metrics.cell_counts(points.double(), low, high, 6) / count
+    error = (masses * (1 - masses) / count).sqrt()
+    assert ((seen - masses).abs() < 6 * error + 1e-9).all()

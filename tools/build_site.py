@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
@@ -181,7 +182,7 @@ def _bundle(kind: str) -> tuple[str, str]:
     """The script of one kind of widget, minified, and its digest."""
     from ganlib.lab import assets  # imports torch, which a site without live figures does not need
 
-    return assets.digest(kind), assets.script(kind, vendor.minified)
+    return assets.digest(kind), assets.script(kind, vendor.minified, rcssmin.cssmin)
 
 
 def _move_state(site: Path, page: Path, state: dict[str, Any]) -> str:

@@ -82,11 +82,12 @@ def module(kind: str) -> str:
     return f"{body(kind)}\nexport default {{ render }};\n"
 
 
-def script(kind: str, minified: Minifier = str) -> str:
+def script(kind: str, minified: Minifier = str, minified_css: Minifier = str) -> str:
     """The classic script that a page loads, from a server or from a folder."""
+    style = json.dumps(minified_css(css(kind)))
     return minified(
         f"ganlibLive.widget({json.dumps(kind)}, {json.dumps(digest(kind))}, (() => {{\n"
-        f'"use strict";\nconst css = {json.dumps(css(kind))};\n{body(kind, minified)}\n'
+        f'"use strict";\nconst css = {style};\n{body(kind, minified)}\n'
         "return { render, css };\n})());\n"
     )
 

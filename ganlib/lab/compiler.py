@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import weakref
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -43,9 +44,9 @@ __all__ = ["OPERATIONS", "POINTWISE", "Buffer", "Module", "Signature", "compile_
 
 _RUNTIME = Path(__file__).with_name("runtime.c")
 _FLAGS = (
-    "-target", "wasm32-wasi", "-mcpu=generic+simd128+bulk_memory", "-O3", "-fno-math-errno",
-    "-ffp-contract=off", "-mexec-model=reactor", "-Wl,--no-entry", "-Wl,--strip-all",
-    "-Wl,-z,stack-size=65536",
+    "-target", "wasm32-wasi", "-mcpu=generic+simd128+bulk_memory", "-O3", "-fno-unroll-loops",
+    "-fno-math-errno", "-ffp-contract=off", "-mexec-model=reactor", "-Wl,--no-entry",
+    "-Wl,--strip-all", "-Wl,-z,stack-size=65536",
 )  # fmt: skip
 #: Turns from which a loop is long: its speed matters more than its size.
 LONG = 4096
@@ -292,7 +293,7 @@ class _Program:
                     "function; arguments of one name are one buffer: rename one of them"
                 )
             shared.append(known)
-        graph, outputs = _trace(function, shared)
+        graph, outputs = _recorded(function, shared)
         writer = _Writer(self, graph, name, function, shared)
         with torch.no_grad():
             results = writer.run(*shared)
@@ -316,9 +317,8 @@ class _Program:
                 named[key] = reading[key]
             else:
                 (named[key],) = pieces
-        self.bodies.append(
-            f'EXPORT("run_{name}") SMALL void run_{name}(void) {{\n' + "\n".join(writer.lines) + "\n}\n"
-        )
+        head = f'EXPORT("run_{name}") SMALL void run_{name}(void) {{'
+        self.bodies.append("\n".join([head, *writer.lines, "}\n"]))
         self.signatures[name] = Signature(
             {key: self.buffer(value) for key, value in reading.items()},
             {key: self.buffer(value) for key, value in named.items()},
@@ -368,9 +368,22 @@ class _Program:
         )
 
 
-def _trace(
-    function: Callable[..., Any], examples: list[Tensor]
-) -> tuple[fx.GraphModule, list[str]]:
+# Recording a training step takes seconds; a function that stands in several modules is recorded
+# once. A graph does not keep its function alive.
+_Recorded = tuple[fx.GraphModule, list[str]]
+_RECORDED: weakref.WeakKeyDictionary[Callable[..., Any], dict[Any, _Recorded]]
+_RECORDED = weakref.WeakKeyDictionary()
+
+
+def _recorded(function: Callable[..., Any], examples: list[Tensor]) -> _Recorded:
+    known = _RECORDED.setdefault(function, {})
+    forms = tuple((tuple(e.shape), e.dtype) for e in examples)
+    if forms not in known:
+        known[forms] = _trace(function, examples)
+    return known[forms]
+
+
+def _trace(function: Callable[..., Any], examples: list[Tensor]) -> _Recorded:
     outputs: list[str] = []
 
     def flat(*arguments: Tensor) -> tuple[Tensor, ...]:
@@ -744,11 +757,12 @@ class _Kernel:
             kind = _local_type(dtype or tensor.dtype)
             return f"({kind})({_literal(number.item(), number.dtype)})"
         if key not in self.writer.pending:
-            key = self.at(tensor)
+            kind = _local_type(tensor.dtype)
+            count = None if number is None else _progression(number)
+            key = self.at(tensor) if count is None else self.counted(tensor, *count)
             if key not in self.names:
                 self.names[key] = f"x{len(self.loads)}"
-                kind = _local_type(tensor.dtype)
-                self.loads.append(f"const {kind} {self.names[key]} = {key};")
+                self.loads.append(f"const {kind} {self.names[key]} = ({kind})({key});")
         name = self.names[key]
         if dtype is None or dtype == tensor.dtype:
             return name
@@ -770,6 +784,11 @@ class _Kernel:
         if self.flat and but is None:
             return f"{self.pointer(tensor)}[{'i' if not _is_number(tensor) else '0'}]"
         return f"{self.pointer(tensor)}[{self.offset(tensor, but=but)}]"
+
+    def counted(self, tensor: Tensor, start: int, step: int) -> str:
+        """The C of an element of ``start, start + step, ...``: no array needs to hold those."""
+        place = "i" if self.flat else self.offset(tensor)
+        return f"{start + step * tensor.storage_offset()} + {step} * ({place})"
 
     def offset(self, tensor: Tensor, *, but: int | None = None) -> str:
         strides = tensor.expand(self.shape).stride()
@@ -817,6 +836,16 @@ class _Kernel:
 
 def _key(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
+
+
+def _progression(numbers: Tensor) -> tuple[int, int] | None:
+    """Start and step of integers, of any dtype, that stand at equal distances."""
+    wide = numbers.double()
+    if len(wide) < 2 or not bool((wide == wide.round()).all() and wide.abs().max() < 2**24):
+        return None
+    start, step = int(wide[0]), int(wide[1] - wide[0])
+    line = start + step * torch.arange(len(wide), dtype=torch.float64)
+    return (start, step) if torch.equal(wide, line) else None
 
 
 def _is_number(tensor: Tensor) -> bool:

@@ -78,7 +78,7 @@ static void philox(uint32_t x[4], uint32_t k0, uint32_t k1) {
 }
 
 // Uniform on the open interval (0, 1), 24 bits each: never 0, so that a logarithm may follow.
-EXPORT("uniform") void uniform(float *out, int count, uint32_t seed, uint32_t stream) {
+EXPORT("uniform") SMALL void uniform(float *out, int count, uint32_t seed, uint32_t stream) {
   for (int i = 0; i < count; i += 4) {
     uint32_t x[4] = {(uint32_t)i / 4, 0, 0, 0};
     philox(x, seed, stream);
@@ -101,7 +101,7 @@ static void circle(float turn, float *x, float *y) {
 }
 
 // Standard normal (Box and Muller 1958), in pairs.
-EXPORT("normal") void normal(float *out, int count, uint32_t seed, uint32_t stream) {
+EXPORT("normal") SMALL void normal(float *out, int count, uint32_t seed, uint32_t stream) {
   uniform(out, count, seed, stream);
   for (int i = 0; i < count; i += 2) {
     const float radius = sqrtf(-2.0f * logf(out[i]));

@@ -1,0 +1,241 @@
+// One training run on a compiled module, and the worker that drives it for the page.
+// The twin of `Run` in gan.py: the same draws in the same order, so the same bits.
+import { load } from "./runtime.js";
+
+// Each use of noise has streams of its own: number 8 n + use is its n-th draw.
+const WEIGHTS = 0, LATENT_D = 1, LATENT_G = 2, PLACES = 3, NOISE = 4, MIX = 5, EVALUATION = 6, PERFECT = 7;
+
+export class Run {
+  constructor({ functions, draw }, spec) {
+    Object.assign(this, { functions, spec });
+    this.noise = (kind, array, use, n, seed = this.settings.seed) => draw(kind, array, seed, 8 * n + use);
+  }
+
+  // A name is one buffer in all functions, so any function that has it will do.
+  buffer(name) {
+    for (const { inputs, outputs } of Object.values(this.functions))
+      if (inputs[name] ?? outputs[name]) return inputs[name] ?? outputs[name];
+    throw new Error(`the module has no ${name}`);
+  }
+
+  call(name) {
+    this.functions[name].run();
+    return this.functions[name].outputs;
+  }
+
+  // From the first step.
+  reset(settings) {
+    this.change(settings);
+    this.aim();
+    this.noise("uniform", this.buffer("uniform"), WEIGHTS, 0);
+    this.call("initial");
+    this.noise("normal", this.buffer("evaluation"), EVALUATION, 0);
+    Object.assign(this, { step: 0, taken: { discriminator: 0, generator: 0 }, diverged: false, stride: 1 });
+    this.loss = { d: NaN, g: NaN };
+    this.history = { step: [], d: [], g: [], modes: [], quality: [], divergence: [] };
+    if (!this.modes) this.history.modes = this.history.quality = null;
+    this.score();
+  }
+
+  // The settings of the steps to come. What says where a run begins takes effect at a reset.
+  change(settings) {
+    this.settings = settings;
+    const { rate_g, rate_d, beta1, beta2, epsilon, penalty, weight, clip, a, b, c } = settings;
+    const k = this.spec.losses.findIndex(({ name }) => name === settings.loss);
+    this.buffer("settings").set([rate_g, rate_d, beta1, beta2, epsilon, weight,
+      penalty === "clip" ? clip : Infinity, k, a, b, c]);
+    for (const name of ["width", "batch", "logistic"]) this.buffer(name)[0] = {
+      width: settings.latent, batch: settings.batch, logistic: this.spec.losses[k].logistic,
+    }[name];
+  }
+
+  // The target: what is drawn from it, what it puts in each cell, what a perfect sampler scores.
+  aim() {
+    const { target, drawn } = this.settings, { anchors, std, limits, modes } = this.spec.targets[target];
+    const points = target === "drawn" ? drawn : anchors;
+    this.buffer("anchors").fill(0);
+    this.buffer("anchors").set(points);
+    this.buffer("count")[0] = points.length / 2;
+    this.buffer("std")[0] = std;
+    this.buffer("limits").set(limits);
+    this.call("reference");
+    const scores = [];
+    for (let i = 0; i < this.spec.perfect; i++) {
+      this.noise("uniform", this.buffer("many_places"), PERFECT, 2 * i, 0);
+      this.noise("normal", this.buffer("points"), PERFECT, 2 * i + 1, 0);
+      this.call("perfect");
+      scores.push(this.call("divergence").divergence[0]);
+    }
+    scores.sort((p, q) => p - q);
+    const at = (share) => scores[Math.floor(share * scores.length)];
+    this.floor = { median: at(0.5), high: at(0.95) };
+    this.real = this.buffer("points").slice(0, 2 * this.spec.shown);
+    this.modes = modes;
+    this.centres = modes ? points : [];
+  }
+
+  latents(use, n) {
+    const { latent, batch } = this.settings;
+    this.noise("normal", this.buffer("normal").subarray(0, latent * batch), use, n);
+    this.call("latents");
+  }
+
+  discriminator() {
+    const n = this.taken.discriminator++, { batch, pack } = this.settings;
+    this.latents(LATENT_D, n);
+    this.noise("uniform", this.buffer("places").subarray(0, batch), PLACES, n);
+    this.noise("normal", this.buffer("real").subarray(0, 2 * batch), NOISE, n);
+    this.noise("uniform", this.buffer("mix").subarray(0, batch / pack), MIX, n);
+    this.call("reals");
+    this.note("d", this.call("discriminator"));
+  }
+
+  // Steps are counted by the generator's; scores come at fixed steps, so they say nothing of time.
+  generator() {
+    this.latents(LATENT_G, this.taken.generator++);
+    this.note("g", this.call("generator"));
+    this.step++;
+    if (this.step % (this.spec.every * this.stride) === 0) this.score();
+  }
+
+  both() {
+    for (let i = 0; i < this.settings.critic_steps && !this.diverged; i++) this.discriminator();
+    if (!this.diverged) this.generator();
+  }
+
+  note(player, { loss, state }) {
+    this.loss[player] = loss[0];
+    // The last number of a state is a count of steps; a loss can be finite where weights are not.
+    if (!Number.isFinite(loss[0]) || this.step % this.spec.every === 0 && !state.every(Number.isFinite))
+      this.diverged = true;
+  }
+
+  score() {
+    const { history, spec } = this, { points } = this.call("generate");
+    if (!points.every(Number.isFinite)) this.diverged = true;
+    if (this.diverged) return;
+    history.step.push(this.step);
+    history.d.push(this.loss.d);
+    history.g.push(this.loss.g);
+    history.divergence.push(this.call("divergence").divergence[0]);
+    if (this.modes) {
+      const { modes, quality } = this.call("coverage");
+      history.modes.push(modes[0]);
+      history.quality.push(quality[0]);
+    }
+    if (history.step.length <= spec.kept) return;
+    this.stride *= 2; // every second one goes, and from now on every second one is left out
+    for (const name of Object.keys(history)) history[name] &&= history[name].filter((_, i) => i % 2 === 0);
+  }
+
+  frame() {
+    const { step, diverged, history, floor, real, centres } = this;
+    const { samples, field, map, arrows } = this.call("look");
+    const finite = field.filter(Number.isFinite);
+    const logistic = this.buffer("logistic")[0];
+    const fieldRange = logistic || !finite.length ? [0, 1]
+      : [finite.reduce((p, q) => Math.min(p, q)), finite.reduce((p, q) => Math.max(p, q))];
+    return {
+      step, diverged, history, floor, real, centres, fieldRange, loss: { ...this.loss },
+      samples: samples.slice(), field: field.slice(), map: map.slice(), arrows: arrows.slice(),
+    };
+  }
+}
+
+// The worker. It computes in slices, so that a message is heard at once, and sends a picture when
+// the page has drawn the last one.
+export function serve(scope) {
+  const SLICE = 15; // milliseconds
+  const channel = new MessageChannel(); // a way to yield that no browser slows down
+  const now = () => performance.now();
+  let run, spec, playing = false, rate = null, until = Infinity, begun = 0, done = 0;
+  let drawn = true, measured = { time: 0, step: 0, rate: 0 }, due = false;
+
+  const send = () => {
+    drawn = false;
+    const elapsed = (now() - measured.time) / 1000;
+    if (playing && elapsed > 0.5)
+      measured = { time: now(), step: run.step, rate: (run.step - measured.step) / elapsed };
+    const frame = { ...run.frame(), playing, rate: playing ? measured.rate : 0 };
+    scope.postMessage({ type: "frame", frame },
+      [frame.samples, frame.field, frame.map, frame.arrows].map((array) => array.buffer));
+  };
+
+  const later = () => {
+    if (due) return;
+    due = true;
+    const wait = rate === null ? 0 : begun + (1000 * (done + 1)) / rate - now();
+    if (wait > 0) setTimeout(() => channel.port2.postMessage(0), wait);
+    else channel.port2.postMessage(0);
+  };
+
+  channel.port1.onmessage = () => guarded(() => {
+    due = false;
+    if (!playing) return;
+    const end = now() + SLICE;
+    const wanted = () => rate === null || begun + (1000 * (done + 1)) / rate <= now();
+    while (wanted() && run.step < until && !run.diverged && now() < end) {
+      run.both();
+      done++;
+    }
+    playing = run.step < until && !run.diverged;
+    if (drawn || !playing) send();
+    if (playing) later();
+  });
+
+  const actions = {
+    async start(data) {
+      playing = false;
+      const module = await load(data.bytes, data.metadata);
+      ({ spec } = data);
+      run = new Run(module, spec);
+      scope.postMessage({ type: "ready" });
+    },
+    reset({ settings }) {
+      playing = false;
+      run.reset(settings);
+      send();
+    },
+    change({ settings }) {
+      run.change(settings);
+      send();
+    },
+    play(data) {
+      playing = !run.diverged;
+      ({ rate = null, until = Infinity } = data);
+      [begun, done] = [now(), 0];
+      measured = { time: now(), step: run.step, rate: measured.rate };
+      later();
+    },
+    pause() {
+      playing = false;
+      send();
+    },
+    step({ player }) {
+      playing = false;
+      if (!run.diverged) run[player]();
+      send();
+    },
+    next() { drawn = true; },
+  };
+
+  const guarded = (action) => {
+    try {
+      action();
+    } catch (error) {
+      playing = false;
+      scope.postMessage({ type: "failed", message: error.message });
+    }
+  };
+
+  // One message after the other: a reset waits until its module has started.
+  let queue = Promise.resolve();
+  scope.onmessage = ({ data }) => {
+    queue = queue.then(() => actions[data.type](data)).catch((error) => {
+      playing = false;
+      scope.postMessage({ type: "failed", message: error.message });
+    });
+  };
+}
+
+if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) serve(self);

@@ -1,0 +1,313 @@
+"""What the laboratory computes, as one compiled module: the step, the noise's uses, the scores.
+
+The step is :class:`ganlib.step.Step` and the scores are :mod:`ganlib.metrics`; this file only
+fixes shapes, and makes of draws what the step takes. :mod:`ganlib.lab.gan` and ``engine.js`` call
+the functions in the same order.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import os
+import pickle
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pooch
+import sympy as sp
+import torch
+from torch import Tensor
+
+from ganlib import divergences, formulas, losses, metrics, networks, penalties, step
+from ganlib.divergences import divergence
+from ganlib.formulas import compile_formula
+from ganlib.lab import compiler
+from ganlib.lab.compiler import Module, compile_functions
+from ganlib.losses import critic_output
+
+__all__ = ["LOSSES", "PACKS", "PENALTIES", "Objective", "laboratory", "name_of"]
+
+BATCH = 256  #: samples of a step; a smaller batch is repeated, which leaves every mean as it is
+LATENT = 8  #: the widest latent; columns that are not used are zero
+ANCHORS = 200  #: the most points that a target is made of
+MODES = 32  #: the most modes that are counted
+SCORED = 2500  #: samples that the metrics see, as in VEEGAN and PacGAN
+SHOWN = 512  #: samples that a frame shows
+ARROWS = 64
+FIELD = 40  #: cells along each axis of the discriminator's field
+LATTICE = 15  #: latents along each axis of the lattice whose images are shown
+BINS = 20  #: cells along each axis of the histogram whose divergence is measured
+EVERY = 50  #: steps between two scores
+KEPT = 400  #: scores that a history holds before every second one is dropped
+PERFECT = 40  #: perfect samples whose divergences give its floor
+WITHIN = 3.0  #: a sample of high quality is this many standard deviations from its anchor
+PACKS = (1, 2, 4)
+#: What is added to the discriminator's loss. Clipping is a setting of the step, not a penalty.
+PENALTIES: dict[str, step.Penalty | None] = {
+    "none": None, "r1": step.r1, "gp": step.gradient_penalty,
+}  # fmt: skip
+
+_k, _a, _b, _c = sp.symbols("k a b c", real=True)
+
+
+class Objective(NamedTuple):
+    """An entry of the menu of losses."""
+
+    label: str
+    loss: losses.Loss
+    logistic: bool = False  #: the discriminator's output is the logit of a probability
+
+
+def _f_gan(name: str) -> Objective:
+    of = divergence(name)
+    return Objective(f"f-divergence: {of.title}", losses.f_gan(of))
+
+
+#: The menu of losses; the place of an entry is the value of k.
+LOSSES: dict[str, Objective] = {
+    "minimax": Objective("minimax", losses.minimax(), True),
+    "non-saturating": Objective("non-saturating", losses.non_saturating(), True),
+    "least-squares": Objective("least squares", losses.least_squares(_a, _b, _c)),
+    "wasserstein": Objective("Wasserstein", losses.wasserstein()),
+    "hinge": Objective("hinge", losses.hinge()),
+    "kl": _f_gan("kl"),
+    "reverse-kl": _f_gan("reverse_kl"),
+    "pearson": _f_gan("pearson"),
+    "squared-hellinger": _f_gan("squared_hellinger"),
+    "jensen-shannon": _f_gan("jensen_shannon"),
+}
+
+
+@functools.cache
+def laboratory(pack: int = 1, penalty: str = "none", hidden: tuple[int, ...] = (64, 64)) -> Module:
+    """All that a run computes, as one compiled module.
+
+    One module a pack and a penalty: a page fetches the one it runs, and no other.
+
+    Parameters
+    ----------
+    pack
+        Samples that the discriminator sees at once; it divides 256.
+    penalty
+        A name of :data:`PENALTIES`.
+    hidden
+        Widths of the hidden layers of both networks, with LeakyReLU of slope 0.2 between.
+
+    Returns
+    -------
+    Module
+        Its functions: ``initial``, ``latents``, ``reals``, ``discriminator``, ``generator``,
+        ``look``, ``generate``, ``perfect``, ``reference``, ``divergence``, ``coverage``. Their
+        arguments share buffers by name; where a function returns a name that it was given, noise
+        goes in and what is made of it comes out at the same place.
+    """
+    kept = Path(pooch.os_cache("ganlib")) / "wasm" / f"{_key(pack, penalty, hidden)}.pickle"
+    if kept.is_file():
+        return pickle.loads(kept.read_bytes())  # written below, by this user
+    module = _compiled(pack, penalty, hidden)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as partial:
+        partial.write(pickle.dumps(module))
+    os.replace(partial.name, kept)  # a half-written file never has the name
+    return module
+
+
+def name_of(pack: int, penalty: str) -> str:
+    """The name of the module that a run with these settings needs."""
+    return f"pack{pack}-{penalty if penalty in PENALTIES else 'none'}"
+
+
+def _key(pack: int, penalty: str, hidden: tuple[int, ...]) -> str:
+    # Recording the functions takes longer than a page may: the module is a function of this.
+    files = [Path(str(m.__file__)) for m in (
+        divergences, formulas, losses, metrics, networks, penalties, step, compiler)]  # fmt: skip
+    files += [Path(__file__), Path(__file__).with_name("runtime.c")]
+    parts = [file.read_bytes() for file in files]
+    parts += [f"{pack} {penalty} {hidden} {torch.__version__} {version('ziglang')}".encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def _compiled(pack: int, penalty: str, hidden: tuple[int, ...]) -> Module:
+    chosen = {
+        name.removesuffix(f"_{penalty}"): function
+        for name, function in _functions(pack, hidden).items()
+        if not name.startswith("discriminator_") or name == f"discriminator_{penalty}"
+    }
+    often = {"latents", "reals", "discriminator", "generator"}
+    return compile_functions(chosen, noise=True, seldom=chosen.keys() - often)
+
+
+@functools.cache  # so that what the modules of a pack share is recorded once
+def _functions(
+    pack: int, hidden: tuple[int, ...]
+) -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]]:
+    loss = losses.one_of(_k, *(o.loss for o in LOSSES.values()))
+    parameters = (_k, _a, _b, _c)
+    generator_net = networks.mlp(LATENT, *hidden, 2)
+    discriminator_net = networks.mlp(2 * pack, *hidden, 1)
+    games = {
+        name: step.Step(generator_net, discriminator_net, loss, penalty, parameters, pack)
+        for name, penalty in PENALTIES.items()
+    }
+    game = games["none"]
+    state = torch.zeros_like(game.initial())
+    layers = _linear(generator_net, discriminator_net)
+    sizes = [layer.weight.numel() + layer.bias.numel() for layer in layers]
+
+    def initial(state: Tensor, uniform: Tensor, width: Tensor) -> dict[str, Tensor]:
+        # torch.nn.Linear's own: uniform in +-1/sqrt(inputs), of which the latent has `width`.
+        bounds: list[Tensor | float] = [
+            width.rsqrt(),
+            *(1 / math.sqrt(layer.in_features) for layer in layers[1:]),
+        ]
+        parts = torch.split(2 * uniform - 1, sizes)
+        weights = [bound * part for bound, part in zip(bounds, parts, strict=True)]
+        return {"state": torch.cat([*weights, torch.zeros(len(state) - sum(sizes))])}
+
+    def latents(latent: Tensor, normal: Tensor, width: Tensor, batch: Tensor) -> dict[str, Tensor]:
+        row = modulo(torch.arange(BATCH)[:, None], batch)
+        column = torch.arange(LATENT)
+        drawn = normal[(row * width + column).long()]
+        return {"latent": torch.where(column < width, drawn, torch.zeros_like(drawn))}
+
+    def modulo(place: Tensor, batch: Tensor) -> Tensor:
+        # Exact, as batches are powers of 2; and smaller than the C library's.
+        return place - batch * (place / batch).floor()
+
+    def place(uniform: Tensor, anchors: Tensor, count: Tensor) -> Tensor:
+        return anchors[torch.minimum((uniform * count).floor(), count - 1).long()]
+
+    def reals(
+        real: Tensor,
+        places: Tensor,
+        mix: Tensor,
+        anchors: Tensor,
+        count: Tensor,
+        std: Tensor,
+        batch: Tensor,
+    ) -> dict[str, Tensor]:
+        again = modulo(torch.arange(BATCH), batch).long()
+        again_pack = modulo(torch.arange(BATCH // pack), batch / pack).long()
+        drawn = place(places, anchors, count) + std * real
+        return {"real": drawn[again], "mix": mix[again_pack]}
+
+    def discriminator(
+        game: step.Step,
+    ) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], step.Stepped]:
+        def discriminator(
+            state: Tensor, real: Tensor, latent: Tensor, mix: Tensor, settings: Tensor
+        ) -> step.Stepped:
+            return game.discriminator_step(state, real, latent, mix, settings)
+
+        return discriminator
+
+    def generator(state: Tensor, latent: Tensor, settings: Tensor) -> step.Stepped:
+        return game.generator_step(state, latent, settings)
+
+    def used(latent: Tensor, width: Tensor) -> Tensor:
+        return torch.where(torch.arange(LATENT) < width, latent, torch.zeros_like(latent))
+
+    def look(
+        state: Tensor,
+        evaluation: Tensor,
+        width: Tensor,
+        limits: Tensor,
+        logistic: Tensor,
+        settings: Tensor,
+    ) -> dict[str, Tensor]:
+        samples = game.sample(state, used(evaluation[:SHOWN], width))
+        cell = (torch.arange(FIELD) + 0.5 + 0 * width) / FIELD
+        x, y = (limits[2 * i] + (limits[2 * i + 1] - limits[2 * i]) * cell for i in (0, 1))
+        points = torch.stack([x.expand(FIELD, FIELD), y[:, None].expand(FIELD, FIELD)], -1)
+        same = torch.cat([points.reshape(-1, 2)] * pack, dim=1)
+        judged = game.critic(state, same)[:, 0]
+        axis = torch.arange(LATTICE) * (4 / (LATTICE - 1)) - 2
+        # "+ 0 * width": so that the module computes a table, and does not hold it.
+        column = torch.arange(LATENT) + 0 * width
+        across = torch.where(column == 0, axis[None, :, None], 0 * width)
+        lattice = torch.where(column == 1, axis[:, None, None], across)
+        values = settings[len(step.SETTINGS) :].unbind()
+
+        def cost(points: Tensor) -> Tensor:
+            output = game.critic(state, points.reshape(ARROWS // pack, -1))
+            return compile_formula(loss.of_generator, critic_output, *parameters)(
+                output, *values
+            ).sum()
+
+        away = samples[:ARROWS]
+        return {
+            "samples": samples,
+            "field": torch.where(logistic > 0, torch.sigmoid(judged), judged),
+            "map": game.sample(state, used(lattice.reshape(-1, LATENT), width)),
+            "arrows": torch.cat([away, -torch.func.grad(cost)(away)], dim=1),
+        }
+
+    def generate(
+        points: Tensor, state: Tensor, evaluation: Tensor, width: Tensor
+    ) -> dict[str, Tensor]:
+        return {"points": game.sample(state, used(evaluation, width))}
+
+    def perfect(
+        points: Tensor, many_places: Tensor, anchors: Tensor, count: Tensor, std: Tensor
+    ) -> dict[str, Tensor]:
+        return {"points": place(many_places, anchors, count) + std * points}
+
+    def reference(
+        reference: Tensor, anchors: Tensor, count: Tensor, std: Tensor, limits: Tensor
+    ) -> dict[str, Tensor]:
+        index = torch.arange(ANCHORS)
+        weights = torch.where(index < count, 1 / count, torch.zeros(ANCHORS))
+        return {
+            "reference": metrics.cell_masses(anchors, weights, std, limits[::2], limits[1::2], BINS)
+        }
+
+    def divergence_(points: Tensor, reference: Tensor, limits: Tensor) -> dict[str, Tensor]:
+        counts = metrics.cell_counts(points, limits[::2], limits[1::2], BINS)
+        return {"divergence": metrics.cell_jsd(reference, counts / SCORED)}
+
+    def coverage(points: Tensor, anchors: Tensor, count: Tensor, std: Tensor) -> dict[str, Tensor]:
+        far = torch.full((MODES, 2), 1e6)
+        centres = torch.where(torch.arange(MODES)[:, None] < count, anchors[:MODES], far)
+        counts = metrics.mode_counts(points, centres, WITHIN * std)
+        return {"modes": (counts > 0).float().sum(), "quality": counts.sum() / SCORED}
+
+    number = torch.ones(())
+    latent, real, mix = (
+        torch.zeros(BATCH, LATENT),
+        torch.zeros(BATCH, 2),
+        torch.zeros(BATCH // pack, 1),
+    )
+    anchors, points, evaluation = (
+        torch.zeros(ANCHORS, 2),
+        torch.zeros(SCORED, 2),
+        torch.zeros(SCORED, LATENT),
+    )
+    settings = step.settings(parameters=(0.0, 0.0, 1.0, 1.0))
+    cells, limits = torch.zeros(BINS, BINS), torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    target = (anchors, number, number)
+    return {
+            "initial": (initial, (state, torch.zeros(sum(sizes)), number)),
+            "latents": (latents, (latent, torch.zeros(BATCH * LATENT), number, number)),
+            "reals": (reals, (real, torch.zeros(BATCH), mix, *target, number)),
+            **{
+                f"discriminator_{name}": (
+                    discriminator(game), (state, real, latent, mix, settings))
+                for name, game in games.items()
+            },
+            "generator": (generator, (state, latent, settings)),
+            "look": (look, (state, evaluation, number, limits, number, settings)),
+            "generate": (generate, (points, state, evaluation, number)),
+            "perfect": (perfect, (points, torch.zeros(SCORED), *target)),
+            "reference": (reference, (cells, *target, limits)),
+            "divergence": (divergence_, (points, cells, limits)),
+            "coverage": (coverage, (points, *target)),
+    }  # fmt: skip
+
+
+def _linear(*networks: torch.nn.Module) -> list[torch.nn.Linear]:
+    return [m for network in networks for m in network.modules() if isinstance(m, torch.nn.Linear)]
