@@ -48,6 +48,7 @@ lint: environment  ## ruff and mypy
 	$(PY) -m mypy
 
 unit: environment  ## tests of the library and the tools
+	@$(PY) -m tools.vendor
 	$(PY) -m pytest -q tests --ignore tests/site --ignore tests/exercises \
 		--ignore tests/test_book_sources.py
 

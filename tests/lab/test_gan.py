@@ -295,7 +295,10 @@ async function harness({ wasm, metadata, spec, settings, wild }) {
   let heard = () => {};
   scope.postMessage = ({ type, frame, message }) => {
     if (type === "failed") failures.push(message);
-    if (type === "frame") frames.push(frame);
+    if (type === "frame") {
+      frames.push(frame);
+      send({ type: "next" }); // drawn at once
+    }
     heard();
   };
   serve(scope);
@@ -319,7 +322,6 @@ async function harness({ wasm, metadata, spec, settings, wild }) {
   await until(() => !frames.at(-1).playing && frames.at(-1).step >= 60);
   seen.played = say();
   seen.same = frames.at(-1).history.divergence;
-  send({ type: "next" });
   send({ type: "play", rate: 200 });
   await until(() => frames.at(-1).step > 60);
   send({ type: "pause" });
