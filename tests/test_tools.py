@@ -306,6 +306,18 @@ def test_what_needs_a_kernel_is_taken_out(book: Page) -> None:
     assert execute.without_kernel(notebook) == [2]
 
 
+@pytest.mark.parametrize(
+    "said", [" 25%|##5       | 5/20 [00:00<00:00, 48.04step/s]", "7it [00:00, 48.04it/s]"]
+)
+def test_a_bar_that_showed_progress_leaves_nothing(said: str) -> None:
+    bar = nbformat.v4.new_output("display_data", {"text/plain": said, execute.WIDGET_VIEW: {}})
+    text = nbformat.v4.new_output("stream", text="done")
+    cell = nbformat.v4.new_code_cell("fit()", outputs=[bar, text])
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    assert execute.without_kernel(notebook) == []
+    assert code_cells(notebook)[0].outputs == [text]
+
+
 def test_a_widget_that_shows_nothing_without_a_kernel_is_named(book: Page) -> None:
     shown = {"text/plain": "a slider", execute.WIDGET_VIEW: {"model_id": "1"}}
     edit(book, "print(x + 1)", f"from IPython.display import display\ndisplay({shown}, raw=True)")

@@ -47,6 +47,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PROGRESS = re.compile(r"\s*\d+(%\||it \[|\w* \[)")  # what tqdm's bars say in plain text
 
 
 @dataclass(frozen=True)
@@ -111,16 +112,22 @@ def _failure(page: Page, notebook: Path, log: str) -> str:
 def without_kernel(notebook: NotebookNode) -> list[int]:
     """Take out of an executed notebook what only a running kernel can show.
 
-    Widgets leave their ``text/html`` form. Returns the numbers of the code cells, from 1, that
-    have a widget without one: a reader would see nothing there.
+    Widgets leave their ``text/html`` form; bars that showed progress, as training does on a slow
+    machine, leave nothing. Returns the numbers of the code cells, from 1, that have another
+    widget without that form: a reader would see nothing there.
     """
     notebook.metadata.pop("widgets", None)
     empty = []
     for number, cell in enumerate(code_cells(notebook), start=1):
+        kept = []
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if data.pop(WIDGET_VIEW, None) is not None and "text/html" not in data:
+                if PROGRESS.match(data.get("text/plain", "")):
+                    continue
                 empty.append(number)
+            kept.append(output)
+        cell.outputs = kept
     return empty
 
 
