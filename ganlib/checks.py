@@ -1,10 +1,46 @@
-"""What public functions ask of a tensor before they compute with it."""
+"""What public functions ask of a tensor before they compute with it.
+
+A check that looks at values needs values: under :func:`torch.func.vmap`, ``torch.compile``,
+``make_fx`` or on the meta device there are none to look at, and checks of values (not those of
+dtypes and shapes) step aside by themselves. :func:`off` switches all of them off, as
+``torch.distributions`` switches off its validation: an exception less, a wrong number more.
+"""
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-__all__ = ["check_float"]
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+__all__ = ["check_finite", "check_float", "check_points", "check_probabilities", "off", "readable"]
+
+_on: ContextVar[bool] = ContextVar("ganlib.checks", default=True)
+
+
+@contextmanager
+def off() -> Iterator[None]:
+    """No check of values or dtypes inside this block, in this thread."""
+    token = _on.set(False)
+    try:
+        yield
+    finally:
+        _on.reset(token)
+
+
+def readable(values: Tensor) -> bool:
+    """Whether a check may look at the numbers of ``values`` here: is there a number to look at?"""
+    if torch.compiler.is_compiling():
+        return False
+    return (
+        _on.get()
+        and values.device.type != "meta"
+        and torch._C._functorch.maybe_current_level() is None
+        and _get_current_dispatch_mode() is None
+    )
 
 
 def check_float(values: Tensor, name: str) -> None:
@@ -14,4 +50,63 @@ def check_float(values: Tensor, name: str) -> None:
         raise TypeError(
             f"{name} has {kind}; pass a floating-point tensor, for example {name}.float() or "
             "torch.tensor(..., dtype=torch.float32)"
+        )
+
+
+def check_finite(values: Tensor, name: str) -> None:
+    """Raise a ValueError if a floating-point tensor holds NaN or infinite values."""
+    if readable(values) and not torch.isfinite(values).all():
+        bad = values[~torch.isfinite(values)].flatten()[0].item()
+        raise ValueError(
+            f"{name} has NaN or infinite entries, such as {bad}; the run that made it diverged, or "
+            "rows with missing values have to be removed first"
+        )
+
+
+def check_points(values: Tensor, name: str) -> Tensor:
+    """Samples (N, d), N >= 1, finite, floating point; (N,) becomes (N, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another dtype or shape, or values that are not finite.
+    """
+    check_float(values, name)
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or len(values) == 0:
+        raise ValueError(
+            f"{name} has shape {tuple(values.shape)}; pass (N, d), one sample a row, N >= 1: "
+            "flatten images with .flatten(1)"
+        )
+    check_finite(values, name)
+    return values
+
+
+def check_probabilities(values: Tensor, name: str) -> None:
+    """Probabilities along the last axis: 0 or more, of sum 1 up to the rounding of ``p / p.sum()``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another dtype, an empty axis, a negative or NaN entry, or another sum.
+    """
+    check_float(values, name)
+    if values.ndim == 0 or values.shape[-1] == 0:
+        raise ValueError(
+            f"{name} has shape {tuple(values.shape)}; pass probabilities along the last axis"
+        )
+    if not readable(values) or values.numel() == 0:
+        return
+    with torch.no_grad():
+        least = values.min().item()
+        if not least >= 0:
+            raise ValueError(f"{name} has the entry {least:g}; probabilities are 0 or more")
+        total = values.double().sum(-1)
+        tolerance = max(4 * values.shape[-1] ** 0.5 * torch.finfo(values.dtype).eps, 1e-6)
+        worst = total.flatten()[(total - 1).abs().argmax()].item()
+    if not abs(worst - 1) <= tolerance:
+        raise ValueError(
+            f"{name} sums to {worst:.6g} along its last axis; probabilities sum to 1: divide by "
+            "the sum"
         )
