@@ -146,7 +146,7 @@ def test_no_score_of_what_is_no_number(bad: float) -> None:
             lambda x, y: metrics.mode_coverage(x, y, 0.1),
             lambda x, y: metrics.histogram_divergences(x, y, BOX),
         ):
-            with pytest.raises(ValueError, match="NaN or infinite|no float64"):
+            with pytest.raises(ValueError, match=r"NaN or infinite|no float64"):
                 score(one, other)
     for limits in ((-math.inf, math.inf, 0, 1), (-1, 1, 0, math.nan), (-1e308, 1e308, 0, 1)):
         with pytest.raises(ValueError, match="all finite"):
