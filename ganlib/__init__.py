@@ -10,7 +10,7 @@ One concept a module, named as the chapter that derives it. Imports run downward
     data, metrics, scoring, dynamics, vae, estimators
     formulas, proofs       SymPy expression -> torch function; assertions for check cells
     checks, plotting       what input must be; the house style of every figure
-    pairs                  points and their distances, in float64 and in blocks
+    pairs, files           points and their distances, in blocks; data files, fetched once
 
 Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.
 """

@@ -132,7 +132,7 @@ class TestArithmetic:
     def test_the_slope_keeps_its_digits_far_away_too(self, name) -> None:
         x, y = torch.randn(2, 20, 2, generator=rng(1), dtype=torch.float64).unbind()
         slopes = [
-            function(lambda p: ALL[name](p, far + y))(far + x)
+            function(lambda p, far=far: ALL[name](p, far + y))(far + x)
             for far in (0.0, 2.0**30)  # where x and y keep 22 bits behind the point
             for function in (torch.func.grad, torch.func.jacfwd)
         ]
