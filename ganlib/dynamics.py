@@ -26,7 +26,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from ganlib.formulas import compile_formula, textbook
+from ganlib.formulas import compile_formula, critic_output, textbook
 
 __all__ = [
     "Game",
@@ -55,8 +55,6 @@ theta = sp.Symbol("theta", real=True)
 #: The slope of the critic, s(x) = psi x + bias.
 psi = sp.Symbol("psi", real=True)
 
-# The symbol of ganlib.losses.critic_output. That module is above this one, so it is not imported.
-_s = sp.Symbol("s", real=True)
 _HALF = sp.Rational(1, 2)
 
 Number: TypeAlias = float | sp.Expr
@@ -174,9 +172,9 @@ def dirac_gan(
 
     cost_of_critic, cost_of_generator = sp.S.Zero, sp.S.Zero
     for weight, shift in _gauss_hermite(noise, nodes):
-        cost_of_critic += weight * loss.on_real.subs(_s, critic(shift))
-        cost_of_critic += weight * loss.on_fake.subs(_s, critic(theta + shift))
-        cost_of_generator += weight * loss.of_generator.subs(_s, critic(theta + shift))
+        cost_of_critic += weight * loss.on_real.subs(critic_output, critic(shift))
+        cost_of_critic += weight * loss.on_fake.subs(critic_output, critic(theta + shift))
+        cost_of_generator += weight * loss.of_generator.subs(critic_output, critic(theta + shift))
     game = Game(loss.name, _descent(cost_of_generator, theta), _descent(cost_of_critic, psi))
     for penalty in penalties:
         game = penalty(game)

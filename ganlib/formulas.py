@@ -24,6 +24,7 @@ from torch import Tensor
 
 __all__ = [
     "compile_formula",
+    "critic_output",
     "expm1",
     "log1mexp",
     "log1mpower",
@@ -36,6 +37,10 @@ __all__ = [
     "softplus",
     "textbook",
 ]
+
+
+#: The critic's raw output on one sample: the symbol in which every loss is written.
+critic_output = sp.Symbol("s", real=True)
 
 
 class _Stable(sp.Function):

@@ -14,7 +14,8 @@ Derived in `the-game` (minimax), `generator-losses` (non-saturating, maximum lik
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import sympy as sp
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch import Tensor
 from ganlib.checks import check_float
 from ganlib.divergences import FDivergence
 from ganlib.divergences import v as _v
-from ganlib.formulas import compile_formula, positive_part, softplus
+from ganlib.formulas import compile_formula, critic_output, positive_part, softplus
 
 __all__ = [
     "Loss",
@@ -37,14 +38,14 @@ __all__ = [
     "wasserstein",
 ]
 
-#: The critic's raw output on one sample: the symbol in which every loss is written.
-critic_output = sp.Symbol("s", real=True)
 _s = critic_output
 
 
 @dataclass(frozen=True)
 class Loss:
     """A GAN objective as three formulas in :data:`critic_output`, all to be minimised.
+
+    The torch functions are compiled here, once: calling the loss touches no SymPy.
 
     Attributes
     ----------
@@ -54,35 +55,79 @@ class Loss:
         The discriminator's cost of one real and of one generated sample.
     of_generator
         The generator's cost of one generated sample.
+    symbols
+        The formulas' free symbols other than :data:`critic_output`, by name: ``least_squares``
+        with symbols for its targets, the selector of :func:`one_of`. Both methods take their
+        values, in this order.
+
+    Raises
+    ------
+    ValueError
+        If a formula has no torch function, see :func:`ganlib.formulas.compile_formula`.
     """
 
     name: str
     on_real: sp.Expr
     on_fake: sp.Expr
     of_generator: sp.Expr
+    symbols: tuple[sp.Symbol, ...] = field(init=False, repr=False, compare=False)
+    _costs: tuple[Callable[..., Tensor], ...] = field(init=False, repr=False, compare=False)
 
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+    def __post_init__(self) -> None:
+        formulas = (self.on_real, self.on_fake, self.of_generator)
+        free = set[sp.Symbol]().union(*(formula.free_symbols for formula in formulas)) - {_s}
+        symbols = tuple(sorted(free, key=lambda symbol: symbol.name))
+        # The one way to derive a field of a frozen dataclass.
+        object.__setattr__(self, "symbols", symbols)
+        compiled = tuple(compile_formula(formula, _s, *symbols) for formula in formulas)
+        object.__setattr__(self, "_costs", compiled)
+
+    def __reduce__(self) -> tuple[Callable[..., Loss], tuple[object, ...]]:
+        return Loss, (self.name, self.on_real, self.on_fake, self.of_generator)
+
+    def discriminator(self, real: Tensor, fake: Tensor, *values: Tensor | float) -> Tensor:
         """Discriminator loss: mean cost on real plus mean cost on fake.
 
         Parameters
         ----------
         real, fake
             Raw critic outputs, any shape, any float dtype; the two may differ in length.
+        *values
+            A number or 0-d tensor for each of :attr:`symbols`.
 
         Returns
         -------
         A scalar tensor in the dtype of the inputs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For outputs that are no floating-point tensors, or empty; for too few or too many
+            values.
         """
         _check(real, "real")
         _check(fake, "fake")
-        cost_real = compile_formula(self.on_real, _s)(real)
-        cost_fake = compile_formula(self.on_fake, _s)(fake)
+        on_real, on_fake, _ = self._costs
+        cost_real = on_real(real, *self._values(values, real))
+        cost_fake = on_fake(fake, *self._values(values, fake))
         return cost_real.mean() + cost_fake.mean()
 
-    def generator(self, fake: Tensor) -> Tensor:
-        """Generator loss: mean cost of the raw critic outputs ``fake`` (a scalar tensor)."""
+    def generator(self, fake: Tensor, *values: Tensor | float) -> Tensor:
+        """Generator loss: mean cost of the raw critic outputs ``fake`` (a scalar tensor).
+
+        ``values`` as for :meth:`discriminator`, which see for errors too.
+        """
         _check(fake, "fake")
-        return compile_formula(self.of_generator, _s)(fake).mean()
+        return self._costs[2](fake, *self._values(values, fake)).mean()
+
+    def _values(self, values: tuple[Tensor | float, ...], like: Tensor) -> list[Tensor]:
+        if len(values) != len(self.symbols):
+            names = ", ".join(str(symbol) for symbol in self.symbols)
+            raise ValueError(
+                f"{self.name} got {len(values)} values for its {len(self.symbols)} symbols; pass "
+                + (f"one for each of {names}, in this order" if names else "the outputs alone")
+            )
+        return [v if isinstance(v, Tensor) else like.new_full((), v) for v in values]
 
 
 def _check(output: Tensor, what: str) -> None:

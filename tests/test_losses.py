@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pytest
 import sympy as sp
@@ -221,3 +222,33 @@ def test_beyond_the_menu_the_last_loss_counts() -> None:
 def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_symbols_are_sorted_by_name_and_take_values(dtype: torch.dtype) -> None:
+    loss = losses.least_squares(B, A, K)  # targets: fakes b, reals a, the generator k
+    assert loss.symbols == (A, B, K)
+    assert losses.minimax().symbols == ()
+    real, fake = torch.tensor([1.0, 2.0], dtype=dtype), torch.tensor([-0.5], dtype=dtype)
+    plain = losses.least_squares(-1, 0.25, 3)
+    numbers = (0.25, -1, 3)
+    tensors = [torch.tensor(value, dtype=dtype) for value in numbers]
+    for values in (numbers, tensors):
+        assert loss.discriminator(real, fake, *values) == plain.discriminator(real, fake)
+        assert loss.generator(fake, *values) == plain.generator(fake)
+        assert loss.generator(fake, *values).dtype == dtype
+
+
+def test_a_wrong_number_of_values_is_named() -> None:
+    output = torch.zeros(2)
+    with pytest.raises(ValueError, match="got 1 values for its 3 symbols; pass one for each of a"):
+        losses.least_squares(A, B, C).discriminator(output, output, 1.0)
+    with pytest.raises(ValueError, match="the outputs alone"):
+        losses.minimax().generator(output, 1.0)
+
+
+def test_a_loss_is_pickled() -> None:
+    loss = losses.one_of(K, losses.minimax(), losses.least_squares(A, B, C))
+    again = pickle.loads(pickle.dumps(loss))
+    assert again == loss
+    assert again.symbols == loss.symbols
+    assert again.generator(torch.zeros(1), 0, 1, 1, 1) == 0.5
