@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ganlib.losses import Loss, non_saturating
-from ganlib.penalties import Batch, Critic, Penalty, parts, refuse_batch_normalisation
+from ganlib.penalties import Batch, Critic, Penalty, parts, refuse_batch_normalisation, whole
 
 __all__ = ["Bound", "Game", "same_condition"]
 
@@ -120,8 +120,7 @@ class Game:
         z, *condition = parts(latent)
         with self._precision(z):
             made = generator(z, *condition)
-        made = made.to(z.dtype)
-        return (made, *condition) if condition else made
+        return whole((made.to(z.dtype), *condition))
 
     def discriminator_cost(
         self,
@@ -144,13 +143,13 @@ class Game:
         settings
             ``penalty``, the penalty's weight (1 where it is missing), and the loss's symbols.
         """
-        real, fake = self._packed(real), self._packed(fake)
+        real, fake = self.packed(real), self.packed(fake)
         count = len(parts(real)[0])
         if self.joined:
-            both = self._outputs(critic, _joined(real, fake))
+            both = self.outputs(critic, _joined(real, fake))
             on_real, on_fake = torch.split(both, [count, len(both) - count])
         else:
-            on_real, on_fake = self._outputs(critic, real), self._outputs(critic, fake)
+            on_real, on_fake = self.outputs(critic, real), self.outputs(critic, fake)
         cost = self.loss.discriminator(on_real, on_fake, *self._values(settings))
         if self.penalty is not None:
             arguments = (_still(critic), real, fake, mix)[: 4 if self.takes_mix else 3]
@@ -167,14 +166,21 @@ class Game:
         settings: Settings = {},  # noqa: B006 - never changed
     ) -> Tensor:
         """What the generator pays for the samples it makes of ``latent``, z or (z, y)."""
-        output = self._outputs(critic, self._packed(self.samples(generator, latent)))
+        output = self.outputs(critic, self.packed(self.samples(generator, latent)))
         return self.loss.generator(output, *self._values(settings))
 
-    def _outputs(self, critic: Critic, batch: Batch) -> Tensor:
+    def outputs(self, critic: Critic, batch: Batch) -> Tensor:
+        """The critic's raw outputs on a batch that is packed already."""
         first, *condition = parts(batch)
         with self._precision(first):
             output = critic(first, *condition)
         return output if self.autocast is None else output.float()
+
+    def packed(self, batch: Batch) -> Batch:
+        """A batch as the discriminator sees it: ``pack`` samples side by side."""
+        if self.pack == 1:
+            return batch
+        return whole([self._side_by_side(part) for part in parts(batch)])
 
     def _values(self, settings: Settings) -> list[Tensor | float]:
         return [settings[str(symbol)] for symbol in self.loss.symbols]
@@ -183,12 +189,6 @@ class Game:
         if self.autocast is None:
             return nullcontext()
         return torch.autocast(like.device.type, self.autocast)
-
-    def _packed(self, batch: Batch) -> Batch:
-        if self.pack == 1:
-            return batch
-        packed = [self._side_by_side(part) for part in parts(batch)]
-        return packed[0] if len(packed) == 1 else (packed[0], packed[1])
 
     def _side_by_side(self, samples: Tensor) -> Tensor:
         count, *shape = samples.shape
@@ -203,13 +203,11 @@ class Game:
 
 def same_condition(samples: Tensor, batch: Batch) -> Batch:
     """``samples`` with the condition of another batch, if that has one."""
-    _, *condition = parts(batch)
-    return (samples, *condition) if condition else samples
+    return whole((samples, *parts(batch)[1:]))
 
 
 def _joined(real: Batch, fake: Batch) -> Batch:
-    joined = [torch.cat(pair) for pair in zip(parts(real), parts(fake), strict=True)]
-    return joined[0] if len(joined) == 1 else (joined[0], joined[1])
+    return whole([torch.cat(pair) for pair in zip(parts(real), parts(fake), strict=True)])
 
 
 def _still(critic: Critic) -> Critic:

@@ -206,6 +206,9 @@ class Dropout(nn.Module):
     called: both are buffers, so a saved run goes on as it would have.
     """
 
+    seed: Tensor
+    calls: Tensor
+
     def __init__(self, rate: float = 0.5, *, seed: int = 0) -> None:
         super().__init__()
         if not 0 <= rate < 1:
@@ -213,6 +216,9 @@ class Dropout(nn.Module):
         self.rate = rate
         self.register_buffer("seed", torch.tensor(seed))
         self.register_buffer("calls", torch.tensor(0))
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
@@ -229,6 +235,9 @@ class GaussianNoise(nn.Module):
     discriminator makes two, one of the generator one.
     """
 
+    seed: Tensor
+    calls: Tensor
+
     def __init__(self, std: Rate, *, seed: int = 0) -> None:
         super().__init__()
         if not callable(std) and not 0 <= std < float("inf"):
@@ -236,6 +245,9 @@ class GaussianNoise(nn.Module):
         self.std = std
         self.register_buffer("seed", torch.tensor(seed))
         self.register_buffer("calls", torch.tensor(0))
+
+    def extra_repr(self) -> str:
+        return f"std={self.std}"
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -257,6 +269,9 @@ def noisy(discriminator: nn.Module, std: Rate, *, seed: int = 0) -> nn.Sequentia
 
 class _SpectralNorm(nn.Module):
     """A parametrization: the weight over an estimate of its largest singular value."""
+
+    u: Tensor
+    v: Tensor
 
     def __init__(self, weight: Tensor, axis: int, epsilon: float) -> None:
         super().__init__()

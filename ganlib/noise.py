@@ -52,9 +52,11 @@ def uniform(
     place = torch.arange(1, count + 1, device=seed.device, dtype=torch.int64)
     bits = 53 if dtype == torch.float64 else 24
     drawn = _right(_mixed(start + place * _GOLDEN), 64 - bits)
-    return (drawn.to(torch.float64 if bits == 53 else torch.float32) * 2.0**-bits).to(
-        dtype
-    ).reshape(shape)
+    return (
+        (drawn.to(torch.float64 if bits == 53 else torch.float32) * 2.0**-bits)
+        .to(dtype)
+        .reshape(shape)
+    )
 
 
 def normal(

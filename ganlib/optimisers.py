@@ -146,7 +146,7 @@ class SGD(_Constants):
     ) -> None:  # fmt: skip
         (velocity,) = slots
         sgd(
-            weights, slopes, velocity, lr=settings["rate"], momentum=settings["momentum"],
+            weights, slopes, list(velocity), lr=settings["rate"], momentum=settings["momentum"],
             weight_decay=0.0, dampening=0.0, nesterov=False, maximize=False, foreach=False,
         )  # fmt: skip
 

@@ -26,7 +26,7 @@ from torch.utils._pytree import tree_map
 from ganlib import noise
 from ganlib.game import Bound
 from ganlib.optimisers import Tree
-from ganlib.penalties import Batch, parts
+from ganlib.penalties import Batch, parts, whole
 from ganlib.step import State, Step
 
 __all__ = ["Option", "averaged", "past_generators", "replay", "unrolled"]
@@ -99,7 +99,7 @@ def replay(size: int = 1000, *, share: float = 0.5, seed: int = 0) -> Option:
                 for x, m in zip(fresh, memory, strict=True)
             ]
             state = _keep(state, "replay", {"key": _next(key), "memory": memory})
-            return state, shown[0] if len(shown) == 1 else (shown[0], shown[1])
+            return state, whole(shown)
 
         return one._replace(initial=initial, generate=generate)
 
@@ -134,15 +134,14 @@ def past_generators(
             one_of_them = (noise.uniform(key[0], key[1], (1,), torch.float64) * count).long()
             then = {name: value[one_of_them][0] for name, value in kept.items()}
             old = len(parts(latent)[0]) - round(share * len(parts(latent)[0]))
-            now, before = (tuple(p[at] for p in parts(latent)) for at in _halves(old))
-            state, fake = one.generate(state, now if len(now) > 1 else now[0])
+            state, fake = one.generate(state, whole([p[:old] for p in parts(latent)]))
             with torch.no_grad():
                 past = one.game.samples(
-                    Bound(one.game.generator, then, {}), before if len(before) > 1 else before[0]
+                    Bound(one.game.generator, then, {}), whole([p[old:] for p in parts(latent)])
                 )
             shown = [torch.cat(pair) for pair in zip(parts(fake), parts(past), strict=True)]
             state = _keep(state, "past_generators", {"key": _next(key), "kept": kept})
-            return state, shown[0] if len(shown) == 1 else (shown[0], shown[1])
+            return state, whole(shown)
 
         def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
             state, loss = one.generator(state, latent)
@@ -151,8 +150,10 @@ def past_generators(
             place = torch.arange(count, device=done.device) == (done // every) % count
             here = place & (done % every == 0)
             kept = {
-                name: torch.where(_like(here, mine["kept"][name]), value.detach(), mine["kept"][name])
-                for name, value in _all(state).items()
+                name: torch.where(_like(here, old), value.detach(), old)
+                for (name, value), old in zip(
+                    _all(state).items(), mine["kept"].values(), strict=True
+                )
             }
             return _keep(state, "past_generators", {**mine, "kept": kept}), loss
 
@@ -193,7 +194,8 @@ def unrolled(steps: int = 5) -> Option:
                     )
 
                 weights, slots = judge.weights, judge.slots
-                constants = {name: torch.as_tensor(v) for name, v in judge.settings.items()}
+                like = next(iter(weights.values()))
+                constants = {name: _number(v, like) for name, v in judge.settings.items()}
                 for _ in range(steps):
                     slopes = grad(theirs)(weights)
                     weights, slots = optimiser.updated(weights, slopes, slots, constants)
@@ -215,6 +217,10 @@ def _all(state: State) -> Tree:
 
 def _copied(tree: Any) -> Any:
     return tree_map(lambda tensor: tensor.detach().clone(), tree)
+
+
+def _number(value: Any, like: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else like.new_tensor(value)
 
 
 def _key(state: State, seed: int) -> Tensor:
@@ -240,10 +246,6 @@ def _last_of_each(places: Tensor, size: int) -> Tensor:
 
 def _like(where: Tensor, values: Tensor) -> Tensor:
     return where.reshape(len(where), *(1 for _ in values.shape[1:]))
-
-
-def _halves(at: int) -> tuple[slice, slice]:
-    return slice(None, at), slice(at, None)
 
 
 def _share(value: float, name: str) -> None:

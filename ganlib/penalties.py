@@ -13,7 +13,7 @@ again. Derived in `wasserstein` (gradient penalty, clipping) and `convergence` (
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ __all__ = [
     "r1",
     "r2",
     "weighted",
+    "whole",
 ]
 
 #: Samples (N, ...), alone or with a condition: x or (x, y).
@@ -45,6 +46,12 @@ Penalty = Callable[..., Tensor]
 def parts(batch: Batch) -> tuple[Tensor, ...]:
     """(x,) or (x, y): what a network is called with."""
     return (batch,) if isinstance(batch, Tensor) else tuple(batch)
+
+
+def whole(parts: Sequence[Tensor]) -> Batch:
+    """The inverse of :func:`parts`."""
+    first, *condition = parts
+    return (first, condition[0]) if condition else first
 
 
 def input_gradient(critic: Critic, points: Batch) -> Tensor:
@@ -76,7 +83,8 @@ def input_gradient(critic: Critic, points: Batch) -> Tensor:
             )
         return output.sum()
 
-    return torch.func.grad(total)(x).flatten(1)
+    # Cut from whatever made the points: a penalty teaches the critic, never the generator.
+    return torch.func.grad(total)(x.detach()).flatten(1)
 
 
 def refuse_batch_normalisation(critic: object) -> None:
@@ -148,13 +156,11 @@ def gradient_penalty(
         )
     mix = mix.reshape(per_sample)
     between = mix * x + (1 - mix) * other
-    at = (between, *condition) if condition else between
+    at = whole((between, *condition))
     return norm_deviation(input_gradient(critic, at), target)
 
 
-def r1(
-    critic: Critic, real: Batch, fake: Batch | None = None, mix: Tensor | None = None
-) -> Tensor:
+def r1(critic: Critic, real: Batch, fake: Batch | None = None, mix: Tensor | None = None) -> Tensor:
     """E|grad|^2 / 2 on real samples; weight it by gamma (Mescheder et al. 2018, equation 9).
 
     ``r1(critic, real)``; the other arguments are those that every penalty is called with.
@@ -162,9 +168,7 @@ def r1(
     return half_square(input_gradient(critic, real))
 
 
-def r2(
-    critic: Critic, real: Batch, fake: Batch | None = None, mix: Tensor | None = None
-) -> Tensor:
+def r2(critic: Critic, real: Batch, fake: Batch | None = None, mix: Tensor | None = None) -> Tensor:
     """E|grad|^2 / 2 on generated samples (Mescheder et al. 2018, equation 10).
 
     ``r2(critic, fake)``, or as every penalty is called, ``r2(critic, real, fake)``.
@@ -182,6 +186,8 @@ def weighted(weight: float, penalty: Penalty) -> Penalty:
     """
     if not 0 <= weight < float("inf"):
         raise ValueError(f"the penalty's weight is {weight}; it must be 0 or more, and finite")
+
+    weight = float(weight)
 
     # wraps keeps the signature, by which a game sees whether the penalty takes the mix.
     @functools.wraps(penalty)

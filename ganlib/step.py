@@ -79,7 +79,11 @@ class State(NamedTuple):
         """This state with other weights (and buffers) of ``"generator"`` or ``"discriminator"``."""
         now: Player = getattr(self, player)
         after = now._replace(weights=weights, buffers=now.buffers if buffers is None else buffers)
-        return self._replace(**{player: after})
+        return self.with_player(player, after)
+
+    def with_player(self, player: str, after: Player) -> State:
+        """This state with another ``"generator"`` or ``"discriminator"``."""
+        return self._replace(**{player: after})  # type: ignore[arg-type]
 
 
 Optimisers = Optimiser | tuple[Optimiser, Optimiser]
@@ -198,7 +202,7 @@ def pure(
             }
         after = now._replace(weights=weights, slots=slots)
         done = state.done + (player == "generator")
-        return state._replace(**{player: after}, done=done)
+        return state.with_player(player, after)._replace(done=done)
 
     return Step(game, both, initial, generate, discriminator, generator, update)
 
@@ -317,7 +321,7 @@ def _initial(
 ) -> State:
     if not clip > 0:
         raise ValueError(f"clip is {clip}; it must be positive, for example 0.01")
-    given = {"penalty": 1.0, **(settings or {})}
+    given: dict[str, Any] = {"penalty": 1.0, **(settings or {})}
     wanted = {"penalty", *map(str, game.loss.symbols)}
     if set(given) != wanted:
         raise ValueError(
@@ -356,7 +360,7 @@ def _initial(
 
 
 def _trained(player: str, module: nn.Module) -> Tree:
-    weights = {name: w for name, w in module.named_parameters() if w.requires_grad}
+    weights: Tree = {name: w for name, w in module.named_parameters() if w.requires_grad}
     if weights:
         return weights
     frozen = sum(1 for _ in module.parameters())
