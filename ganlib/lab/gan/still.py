@@ -36,7 +36,7 @@ def numbers(record: Record) -> list[list[Any]]:
     return rows
 
 
-def said(record: Record) -> str:
+def in_words(record: Record) -> str:
     if record.diverged:
         return f"The run diverged at step {record.step}."
     words = f"After {record.step} steps"

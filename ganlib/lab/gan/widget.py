@@ -8,7 +8,7 @@ from typing import Any
 from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
 from ganlib.lab.gan.presets import PRESETS, preset_named
 from ganlib.lab.gan.run import Record, Run
-from ganlib.lab.gan.still import numbers, picture, said, shown_steps
+from ganlib.lab.gan.still import in_words, numbers, picture, shown_steps
 from ganlib.lab.laboratory import (
     EVERY,
     KEPT,
@@ -126,7 +126,7 @@ class GanLab(Live):
             runs.append(self.run(preset.steps, **self.values["compare"]))
         labels = ["A", "B"] if len(runs) > 1 else [""]
         said = [
-            f"{label} {said(record)}".strip() for label, record in zip(labels, runs, strict=False)
+            f"{label} {in_words(record)}".strip() for label, record in zip(labels, runs, strict=False)
         ]
         rows = [
             [f"{label} {name}".strip(), *values]
