@@ -21,7 +21,7 @@ pytest.importorskip("ziglang")
 from ganlib import losses, networks, step
 from ganlib.divergences import divergence
 from ganlib.lab import compiler
-from ganlib.lab.compiler import compile_functions
+from ganlib.lab.compiler import build, compile_functions, write
 
 BATCH = 16
 EPSILON = 1e-4  # with 1e-8 Adam turns the rounding of tiny gradients into whole steps
@@ -210,7 +210,7 @@ def test_an_index_beyond_an_end_stays_inside(run: Any) -> None:
 def test_fused_loops_give_the_bits_of_single_loops(
     operations: compiler.Module, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiler, "_fused", lambda graph, constants: set())
+    monkeypatch.setattr(write, "fusible", lambda graph, constants: set())
     single = compile_functions({name: (_wrap(name), (X, Y)) for name in FUNCTIONS})
     assert single.source.count("restrict") > operations.source.count("restrict")
     calls = [{"function": name, "set": {"x": numbers(X), "y": numbers(Y)}} for name in FUNCTIONS]
@@ -400,7 +400,7 @@ def test_arguments_of_one_name_are_one_buffer_and_outputs_are_written_back(run: 
 def test_the_module_imports_nothing_and_is_built_the_same_twice(
     operations: compiler.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(compiler.pooch, "os_cache", lambda _: tmp_path)
+    monkeypatch.setattr(build.pooch, "os_cache", lambda _: tmp_path)
     again = compile_functions({name: (_wrap(name), (X, Y)) for name in FUNCTIONS})
     assert again.source == operations.source
     assert again.wasm == operations.wasm
@@ -484,7 +484,7 @@ def test_what_cannot_be_compiled_is_refused(
 
 
 def test_without_zig_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install ziglang"):
         compile_functions({"f": (lambda x: x + 1, (X,))})
 

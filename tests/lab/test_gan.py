@@ -377,8 +377,8 @@ def test_a_run_is_a_function_of_its_settings_and_steps() -> None:
 
 
 def test_the_history_is_thinned_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gan, "EVERY", 1)
-    monkeypatch.setattr(gan, "KEPT", 6)
+    monkeypatch.setattr(gan.run, "EVERY", 1)
+    monkeypatch.setattr(gan.run, "KEPT", 6)
     run = gan.Run(gan.settings())
     for _ in range(21):
         run.both()

@@ -1,0 +1,48 @@
+"""Which line of the user's function used an operation."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class _Finder(TorchDispatchMode):
+    """Notes where the first call of an operation comes from."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__()
+        self.operation = operation
+        self.frames: list[traceback.FrameSummary] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not self.frames and str(func.overloadpacket).rstrip("_") == self.operation:
+            self.frames = list(traceback.extract_stack())
+        return func(*args, **(kwargs or {}))
+
+
+def blamed(
+    target: Any, function: Callable[..., Any], examples: Sequence[Tensor]
+) -> tuple[str, str]:
+    """The line of the user's function that used an operation: "line 3 of file.py", its code."""
+    finder = _Finder(str(getattr(target, "overloadpacket", target)).rstrip("_"))
+    with finder:
+        function(*examples)
+    torch_folder = str(Path(torch.__file__).parent)
+    frames = [f for f in finder.frames if not f.filename.startswith(torch_folder)]
+    called = [i for i, f in enumerate(frames) if f.name == "blamed"]
+    ours = str(Path(__file__).parent)
+    frames = frames[called[-1] + 1 :] if called else []
+    frames = [f for f in frames if not f.filename.startswith(ours)]
+    # In the user's own file where possible: a loss may call the library on the way.
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    own = [f for f in frames if code is not None and f.filename == code.co_filename]
+    for frame in reversed(own or frames):
+        return f"line {frame.lineno} of {Path(frame.filename).name}", (frame.line or "").strip()
+    return "inside another torch operation", str(target)
