@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,8 +23,8 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import vendor
-from tools.execute import NOTEBOOKS, default_jobs, lock
+from tools import child, vendor
+from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
 
@@ -251,13 +250,14 @@ def drop_unused(site: Path = SITE) -> None:
 
 def sphinx(clean: bool) -> None:
     """Run Jupyter Book over the stage; any warning is an error."""
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(STAGE)]
-    command += ["--path-output", str(ROOT), "-W", "-n", "--keep-going", "--quiet"]
+    options = ["build", str(STAGE)]
+    options += ["--path-output", str(ROOT), "-W", "-n", "--keep-going", "--quiet"]
     if clean:
-        command.append("--all")
+        options.append("--all")
     cache_before = len(get_cache(str(CACHE)).list_cache_records())
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]  # for tools.book_extension
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
+    done = child.run("jupyter_book.cli.main:main", *options, cwd=ROOT, env=environment)
     if done.returncode:
         log = (done.stdout + done.stderr).replace(f"{STAGE}{os.sep}", "")
         raise SiteError(f"the site was not built; warnings are errors here:\n{log.strip()}")
@@ -295,7 +295,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timeout", type=int, default=300, help="seconds one cell may take")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    with lock():
+    with child.lock(BUILD):
         outcomes = execute_chapters(chapters(), jobs=options.jobs, timeout=options.timeout)
         errors = [outcome.error for outcome in outcomes if outcome.error]
         if errors:
