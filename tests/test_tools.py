@@ -1,4 +1,4 @@
-"""The tools: what they say when something is missing, and when chapters are executed again."""
+"""The tools: what they make of what is missing, and what the site build does to the pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from tools import (
@@ -20,13 +19,11 @@ from tools import (
     browser,
     build_site,
     environment,
-    execute,
     publish_notebooks,
     vendor,
 )
 from tools import serve as serving
-from tools.guards import FRONT_MATTER
-from tools.sources import ROOT, Page, cell_line, code_cells, execution_key, library_digest
+from tools.sources import ROOT
 
 
 def program(folder: Path, name: str, text: str) -> Path:
@@ -193,153 +190,6 @@ def test_a_changed_download_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(vendor, "_program", lambda name: str(npm))
     with pytest.raises(vendor.VendorError, match="nothing of it was used"):
         vendor._fetch(vendor.PACKAGES[0], tmp_path)
-
-
-# ---- executing chapters ------------------------------------------------------------------------
-
-CHAPTER = (
-    FRONT_MATTER
-    + """
-(ch-sample)=
-# A sample
-
-Some words.
-
-```{code-cell} ipython3
----
-mystnb:
-  image:
-    alt: nothing to see
----
-x = 6 * 7
-x
-```
-
-```{code-cell} ipython3
-print(x + 1)
-```
-"""
-)
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Page:
-    (tmp_path / "ganlib").mkdir()
-    (tmp_path / "ganlib" / "one.py").write_text("value = 1\n")
-    (tmp_path / "requirements.txt").write_text("torch==1\n")
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "sample.md").write_text(CHAPTER)
-    return Page("book/sample", tmp_path)
-
-
-def run_book(page: Page) -> list[execute.Outcome]:
-    folder = page.root
-    return execute.run(
-        [page], jobs=1, timeout=60, store=folder / "executed", target=folder / "notebooks"
-    )
-
-
-def edit(page: Page, old: str, new: str) -> None:
-    assert old in page.text
-    page.path.write_text(page.text.replace(old, new))
-
-
-def test_a_chapter_runs_once_until_its_code_or_the_library_changes(book: Page) -> None:
-    assert [outcome.error for outcome in run_book(book)] == [""]
-    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
-    assert [cell.execution_count for cell in code_cells(result)] == [1, 2]
-    assert code_cells(result)[1].outputs[0].text == "43\n"
-    assert run_book(book) == []
-
-    edit(book, "Some words.", "Other words.")
-    edit(book, "nothing to see", "still nothing to see")
-    assert run_book(book) == []
-    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
-    assert "Other words." in result.cells[0].source
-    assert code_cells(result)[0].metadata["mystnb"]["image"]["alt"] == "still nothing to see"
-    assert code_cells(result)[1].outputs[0].text == "43\n"
-
-    edit(book, "print(x + 1)", 'raise ValueError("planted")')
-    (outcome,) = run_book(book)
-    assert "book/sample.md, code cell 2 (line 29): ValueError: planted" in outcome.error
-    assert not (book.root / "executed" / "pending").exists()
-
-
-def test_the_key_follows_library_lock_and_data(book: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GANLIB_DATA", raising=False)
-
-    def key() -> str:
-        return execution_key(book.notebook(), library_digest(book.root))
-
-    keys = [key()]
-    (book.root / "ganlib" / "one.py").write_text("value = 2\n")
-    keys.append(key())
-    (book.root / "requirements.txt").write_text("torch==2\n")
-    keys.append(key())
-    monkeypatch.setenv("GANLIB_DATA", "/somewhere")
-    keys.append(key())
-    assert len(set(keys)) == 4
-    edit(book, "Some words.", "Other words.")
-    assert key() == keys[-1]
-
-
-def test_an_interrupted_execution_is_not_taken_for_a_whole_one(book: Page) -> None:
-    store = book.root / "executed"
-    (store / "book").mkdir(parents=True)
-    nbformat.write(book.notebook(), store / "book" / "sample.ipynb")
-    assert not execute.is_current(book, library_digest(book.root), store)
-
-
-def test_what_needs_a_kernel_is_taken_out(book: Page) -> None:
-    notebook = book.notebook()
-    view = {"model_id": "1", "version_major": 2, "version_minor": 0}
-    page = {"text/plain": "Live", "text/html": "<div>still</div>"}
-    widget = nbformat.v4.new_output("display_data", {**page, execute.WIDGET_VIEW: view})
-    code_cells(notebook)[0].outputs.append(widget)
-    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
-    assert execute.without_kernel(notebook) == []
-    assert widget.data == page
-    assert "widgets" not in notebook.metadata
-
-    alone = nbformat.v4.new_output("display_data", {"text/plain": "x", execute.WIDGET_VIEW: view})
-    code_cells(notebook)[1].outputs.append(alone)
-    assert execute.without_kernel(notebook) == [2]
-
-
-@pytest.mark.parametrize(
-    "said", [" 25%|##5       | 5/20 [00:00<00:00, 48.04step/s]", "7it [00:00, 48.04it/s]"]
-)
-def test_a_bar_that_showed_progress_leaves_nothing(said: str) -> None:
-    bar = nbformat.v4.new_output("display_data", {"text/plain": said, execute.WIDGET_VIEW: {}})
-    text = nbformat.v4.new_output("stream", text="done")
-    cell = nbformat.v4.new_code_cell("fit()", outputs=[bar, text])
-    notebook = nbformat.v4.new_notebook(cells=[cell])
-    assert execute.without_kernel(notebook) == []
-    assert code_cells(notebook)[0].outputs == [text]
-
-
-def test_a_widget_that_shows_nothing_without_a_kernel_is_named(book: Page) -> None:
-    shown = {"text/plain": "a slider", execute.WIDGET_VIEW: {"model_id": "1"}}
-    edit(book, "print(x + 1)", f"from IPython.display import display\ndisplay({shown}, raw=True)")
-    (outcome,) = run_book(book)
-    assert "book/sample.md, code cell 2: a widget that shows nothing" in outcome.error
-    assert not (book.root / "executed" / "book" / "sample.json").exists()
-
-    edit(book, '"text/plain": "a slider"'.replace('"', "'"), "'text/html': '<b>a slider</b>'")
-    assert [outcome.error for outcome in run_book(book)] == [""]
-    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
-    assert code_cells(result)[1].outputs[0].data == {"text/html": "<b>a slider</b>"}
-
-
-def test_an_unknown_chapter_is_named(capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit):
-        execute.main(["book/no-such-chapter"])
-    assert "no chapter named book/no-such-chapter" in capsys.readouterr().err
-
-
-def test_the_line_of_a_cell(book: Page) -> None:
-    cells = code_cells(book.notebook())
-    assert book.text.splitlines()[cell_line(book, cells[1]) - 1] == "print(x + 1)"  # type: ignore[operator]
 
 
 # ---- the site ----------------------------------------------------------------------------------

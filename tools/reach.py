@@ -204,8 +204,14 @@ class Project:
         """What ``from base import name`` reaches."""
         if name == "*":
             return {*self._module(base), f"{base}.*" if base in self.packages else base}
-        if f"{base}.{name}" in self.modules or f"{base}.{name}" in self.packages:
-            return self._module(f"{base}.{name}")  # used bare or by attribute: see _follow
+        handed = (
+            self._bindings(self.sources[base]).get(name, set()) if base in self.sources else set()
+        )
+        inner = f"{base}.{name}"
+        if inner in self.modules or inner in self.packages:
+            handed = {inner}
+        if handed:  # a module: what is asked of it is followed where it is used
+            return self._module(base).union(*(self._module(target) for target in handed))
         return self._follow(base, [name])
 
     def _bindings(self, source: Source) -> dict[str, set[str]]:
