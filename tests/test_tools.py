@@ -13,7 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
+from docutils import nodes
 
 from tools import (
     book_extension,
@@ -25,7 +27,7 @@ from tools import (
     vendor,
 )
 from tools import serve as serving
-from tools.sources import ROOT
+from tools.sources import ROOT, Page
 
 
 def program(folder: Path, name: str, text: str) -> Path:
@@ -383,6 +385,69 @@ def test_serving_says_when_the_port_is_taken(
         assert taken.server_address[0] == "127.0.0.1"
         assert serving.main(["--no-open", "--port", str(taken.server_port)]) == 1
     assert "make serve PORT=" in capsys.readouterr().err
+
+
+def test_reading_time_counts_the_main_line() -> None:
+    def page(*children: nodes.Node) -> nodes.Element:
+        return nodes.section("", *children)
+
+    def cell(mode: str | None = None) -> nodes.Element:
+        code = nodes.literal_block("", "a = 1\n\nb = 2")
+        output = nodes.container("", nodes.paragraph("", "not read"), classes=["cell_output"])
+        made = nodes.container("", nodes.container("", code), output, classes=["cell"])
+        if mode:
+            made["hide_mode"] = mode
+        return made
+
+    words, paragraph = book_extension.words, nodes.paragraph("", "four words of text")
+    assert words(page(paragraph)) == 4
+    assert words(page(nodes.paragraph("", "", nodes.math("", "x + y + z")))) == 2
+    assert words(page(nodes.math_block("", "x + y"))) == 40
+    assert words(page(cell())) == words(page(cell("output"))) == 20
+    assert words(page(cell("input"))) == words(page(cell("all"))) == 0
+    assert words(page(nodes.admonition("", paragraph.deepcopy(), classes=["dropdown"]))) == 0
+    assert words(page(nodes.comment("", "nothing"), nodes.raw("", "<p>nothing</p>"))) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "line"),
+    [
+        (20, 0.2, "Reading time 1 minute. Runs in 1 CPU second."),
+        (4000, 30.01, "Reading time 20 minutes. Runs in 31 CPU seconds."),
+    ],
+)
+def test_cost_line(count: int, seconds: float, line: str) -> None:
+    assert book_extension.cost_line(count, seconds) == line
+
+
+def executed(folder: Path, monkeypatch: pytest.MonkeyPatch, cost: dict[str, object]) -> None:
+    """One executed page, with what it cost."""
+    for module in (book_extension, build_site):
+        monkeypatch.setattr(module, "NOTEBOOKS", folder)
+    notebook = nbformat.v4.new_notebook(metadata={"cpu_seconds": cost})
+    (folder / "book").mkdir()
+    nbformat.write(notebook, folder / "book" / "sample.ipynb")
+
+
+def test_the_cost_stands_under_the_title_and_below_long_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed(tmp_path, monkeypatch, {"page": 151.5, "cells": {"1": 3.0, "2": 20.2}})
+    cells = [nodes.container("", classes=["cell"], exec_count=n) for n in (1, 2)]
+    tree = nodes.section("", *cells)
+    book_extension.say_long_cells(None, tree, "book/sample")
+    assert [type(node).__name__ for node in tree] == ["container", "container", "raw"]
+    assert "takes 21 CPU seconds" in tree[2].astext()
+
+    context = {"body": "<h1>Title</h1>\n<p>text</p>"}
+    book_extension.say_cost(None, "book/sample", "", context, tree)
+    assert context["body"].startswith('<h1>Title</h1>\n<p class="page-cost"><small>Reading time 1')
+    assert "152 CPU seconds" in context["body"]
+    book_extension.say_cost(None, "book/other", "", other := {"body": "<h1>Title</h1>"}, tree)
+    assert other == {"body": "<h1>Title</h1>"}
+
+    monkeypatch.setattr(build_site, "chapters", lambda: [Page("book/sample", tmp_path)])
+    assert build_site.costly() == ["book/sample takes 152 CPU seconds; a page may take 150"]
 
 
 def test_launch_buttons_appear_with_a_repository_only(monkeypatch: pytest.MonkeyPatch) -> None:

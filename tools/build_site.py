@@ -33,6 +33,7 @@ BOOK_BUILD = SITE.parent  # where Jupyter Book keeps its own files
 CACHE = BOOK_BUILD / ".jupyter_cache"
 DOCTREES = BOOK_BUILD / ".doctrees"
 STAMP = BUILD / "site.complete"  # written last; without it the next build starts clean
+MAX_CPU_SECONDS = 150  # of a page: one thread, one run
 EXERCISE_PAGES = BUILD / "exercises" / "pages"  # student editions, made by tools.exercises
 
 ICON = re.compile(
@@ -100,7 +101,8 @@ def seed_cache() -> None:
         bundle = CacheBundleIn(notebook, source)
         cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
         seen = DOCTREES / f"{page.name}.outputs"
-        outputs = repr([cell.outputs for cell in code_cells(notebook)])
+        shown = [cell.outputs for cell in code_cells(notebook)]
+        outputs = repr([*shown, notebook.metadata["cpu_seconds"]])
         digest = hashlib.sha256(outputs.encode()).hexdigest()
         if not seen.is_file() or seen.read_text() != digest:
             (DOCTREES / f"{page.name}.doctree").unlink(missing_ok=True)
@@ -287,6 +289,19 @@ def build(force: bool = False) -> None:
     STAMP.write_text(digest)
 
 
+def costly() -> list[str]:
+    """The pages that cost more CPU seconds than a page may, as lines to print."""
+    lines = []
+    for page in chapters():
+        notebook = nbformat.read(NOTEBOOKS / f"{page.name}.ipynb", as_version=4)
+        seconds = notebook.metadata["cpu_seconds"]["page"]
+        if seconds > MAX_CPU_SECONDS:
+            lines.append(
+                f"{page.name} takes {seconds:.0f} CPU seconds; a page may take {MAX_CPU_SECONDS}"
+            )
+    return lines
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.build_site", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -308,6 +323,8 @@ def main(arguments: list[str] | None = None) -> int:
         except (SiteError, vendor.VendorError) as error:
             print(error, file=sys.stderr)
             return 1
+    for line in costly():
+        print(line)
     seconds = time.perf_counter() - started
     print(
         f"The site is in {SITE} (open {SITE / 'index.html'}, or run `make serve`); {seconds:.0f} s."
