@@ -116,6 +116,16 @@ def test_environment_is_made_once_and_torch_comes_first(tmp_path: Path) -> None:
     assert len(log.read_text().splitlines()) == 3
 
 
+def test_the_newest_environment_takes_the_ranges(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    venv = fake_environment(tmp_path / ".venv", f'echo "$@" >> {log}')
+    assert environment.make(venv, newest=True)
+    lines = log.read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith(" torch")
+    assert lines[1].endswith("-e .[book,test]")
+
+
 def test_a_broken_environment_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     venv = tmp_path / ".venv"
     (venv / "bin").mkdir(parents=True)
