@@ -460,6 +460,29 @@ def test_the_site_shows_no_solution_and_no_hidden_test() -> None:
             assert not [name for name in names if name in text], path
 
 
+# The grader isolates nothing yet, and says so
+
+
+def test_who_grades_is_warned_of_strangers_code(
+    built: Built,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(exercises, "BUILD", built.target)
+    (tmp_path / "one.ipynb").write_text("")  # not graded, so that no kernel is needed
+    assert exercises.main(["grade", str(tmp_path), "--out", str(tmp_path / "grades")]) == 0
+    told = capsys.readouterr().err
+    first = nbformat.read(built.instructor, as_version=4).cells[0].source
+    readme = " ".join((exercises.SOURCES / "README.md").read_text().replace(">", "").split())
+    for text in (told, first):
+        assert exercises.WARNING in text
+    for text in (exercises.WARNING, readme[:1200]):
+        for words in ("Do not use the grader on strangers' code", "your rights", "throw-away"):
+            assert words in text
+    assert "strangers" not in built.student.read_text()
+
+
 # The editions
 
 
