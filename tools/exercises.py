@@ -11,8 +11,8 @@ An assignment is ``exercises/NAME/source.md``: a MyST notebook with otter-grader
 
 Solutions are gone before Sphinx reads anything, and ``build`` fails if one is found in a file that
 a student can get. ``grade`` runs the submissions through otter in a worker process, without Docker,
-under a time limit, and writes ``scores.csv`` and one readable feedback file a submission. The worker
-has the caller's rights and isolates nothing: see :data:`WARNING`.
+under a time limit, and writes ``scores.csv`` and one readable feedback file a submission. The
+worker has the caller's rights and isolates nothing: see :data:`WARNING`.
 """
 
 from __future__ import annotations
