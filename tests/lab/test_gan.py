@@ -480,3 +480,13 @@ def test_a_preset_does_what_its_text_says(name: str) -> None:
     preset = gan.PRESETS[name]
     for seed in range(3):
         assert preset.holds(gan.GanLab(name).run(preset.steps, seed=seed)), f"seed {seed}"
+
+
+@pytest.mark.parametrize(("c", "holds"), [(0.0, False), (1.0, True)])
+def test_the_least_squares_lesson_says_what_its_chapter_proves(c: float, holds: bool) -> None:
+    # At c = (a + b)/2 the push to the data is zero to first order; at c = b there is one.
+    preset = gan.PRESETS["least-squares"]
+    lab = gan.GanLab("least-squares", a=-1.0, b=1.0, c=c)
+    for seed in range(3):
+        assert preset.holds(lab.run(preset.steps, seed=seed)) == holds, f"seed {seed}"
+    assert "minimise" not in preset.suggestion
