@@ -11,9 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganlib import losses, networks, step
+from ganlib import losses, networks, penalties
 from ganlib.divergences import divergence
 from ganlib.formulas import compile_formula, textbook
+from ganlib.lab import flat
 
 s = losses.critic_output
 D = 1 / (1 + sp.exp(-s))
@@ -183,12 +184,12 @@ def test_one_of_several_losses_is_that_loss(place: int, formula: str, dtype: tor
 def test_a_step_with_one_of_several_losses_is_the_plain_step(place: int) -> None:
     players = networks.mlp(2, 8, 8, 2, seed=1), networks.mlp(2, 8, 8, 1, seed=2)
     several, plain = (
-        step.Step(*players, loss, penalty=step.r1, parameters=(K, A, B, C))
+        flat.FlatStep(*players, loss, penalty=penalties.r1, parameters=(K, A, B, C))
         for loss in (losses.one_of(K, *MENU), MENU[place])
     )
     rng = torch.Generator().manual_seed(0)
     real, latent = torch.randn(2, 16, 2, generator=rng)
-    given = (real, latent, real[:, :1], step.settings(parameters=(place, -0.3, 1.2, 0.7)))
+    given = (real, latent, real[:, :1], flat.settings(parameters=(place, -0.3, 1.2, 0.7)))
     torch.testing.assert_close(
         several.discriminator_step(several.initial(), *given),
         plain.discriminator_step(plain.initial(), *given),

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ganlib import data, lab, losses, networks, step, training
-from ganlib.lab import compiler
+from ganlib import data, lab, losses, networks, training
+from ganlib.lab import compiler, flat
 from tools import browser
 
 PAIRS = 7
@@ -87,7 +87,7 @@ def fit_loop(hidden: int, batch: int) -> float:
 
 def compiled_step(hidden: int, batch: int) -> compiler.Module:
     """The alternating step on the ring, its batches drawn in the module too."""
-    game = step.Step(*ring_networks(hidden), losses.non_saturating())
+    game = flat.FlatStep(*ring_networks(hidden), losses.non_saturating())
     ring = data.ring()
 
     def discriminator(
@@ -102,7 +102,7 @@ def compiled_step(hidden: int, batch: int) -> compiler.Module:
         return {"state": done.state, "loss_g": done.loss}
 
     noise, pick = torch.zeros(batch, 2), torch.zeros(batch)
-    state, numbers = game.initial(), step.settings()
+    state, numbers = game.initial(), flat.settings()
     return compiler.compile_functions(
         {
             "discriminator": (discriminator, (state, noise, pick, noise, pick[:, None], numbers)),
@@ -155,12 +155,12 @@ for await (const line of createInterface({ input: process.stdin })) {
 def page_loop(hidden: int, batch: int) -> Iterator[tuple[str, Callable[[], float]]]:
     """Where the compiled step runs, and a function that returns its steps a second there."""
     module = compiled_step(hidden, batch)
-    game = step.Step(*ring_networks(hidden), losses.non_saturating())
+    game = flat.FlatStep(*ring_networks(hidden), losses.non_saturating())
     given = {
         "wasm": base64.b64encode(module.wasm).decode(),
         "metadata": module.metadata(),
         "state": game.initial().tolist(),
-        "settings": [*step.settings().tolist()[:6], 0],  # JSON has no infinity
+        "settings": [*flat.settings().tolist()[:6], 0],  # JSON has no infinity
     }
     runtime = Path(lab.__file__).with_name("runtime.js").read_text()
     source = runtime.replace("export async function", "async function") + WORKER

@@ -90,12 +90,12 @@ class FlatStep:
         As for :class:`ganlib.game.Game`, whose batches are joined here: half the kernels, each
         twice as long. Neither network may keep buffers.
     parameters
-        The loss's symbols, in the order of their values in :func:`settings`.
+        Symbols, the loss's among them, in the order of their values in :func:`settings`.
 
     Raises
     ------
     ValueError
-        If a network has buffers, or the parameters are not the loss's symbols.
+        If a network has buffers, or a symbol of the loss is no parameter.
     """
 
     def __init__(
@@ -113,11 +113,17 @@ class FlatStep:
                 f"a network keeps {', '.join(kept[:3])} outside its weights, for which the flat "
                 "vector has no place; leave that layer out"
             )
+        missing = [str(symbol) for symbol in loss.symbols if symbol not in parameters]
+        if missing:
+            raise ValueError(
+                f"the loss has the symbols {', '.join(missing)}; name them in parameters, and give "
+                "their values to settings(parameters=...)"
+            )
         self.parameters = parameters
         self.loss = loss
         self._players = _Flat(generator), _Flat(discriminator)
         game = Game(*self._players, loss, penalty, joined=True, pack=pack)
-        self._step = pure(game, settings={str(symbol): 1.0 for symbol in parameters})
+        self._step = pure(game, settings={str(symbol): 1.0 for symbol in loss.symbols})
         self._sizes = [len(p.flat) for p in self._players] * 3 + [1, 1]
 
     def initial(self) -> Tensor:
