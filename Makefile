@@ -10,6 +10,8 @@ PIP_TORCH_OPTIONS ?=
 # A browser for the site tests (found by itself if installed); BROWSER=none leaves them out.
 CHROMIUM ?=
 PORT ?= 8000
+# More for the unit tests' pytest, such as UNIT_OPTIONS="-n 2 --dist loadfile": two processes.
+UNIT_OPTIONS ?=
 # --newest: the ranges of pyproject.toml in place of the lock.
 ENVIRONMENT_OPTIONS ?=
 
@@ -57,8 +59,8 @@ lint: environment  ## ruff and mypy
 
 unit: environment  ## tests of the library and the tools
 	@$(PY) -m tools.vendor
-	$(PY) -m pytest -q tests --ignore tests/site --ignore tests/exercises --ignore tests/slow \
-		--ignore tests/test_book_sources.py
+	$(PY) -m pytest -q $(UNIT_OPTIONS) tests --ignore tests/site --ignore tests/exercises \
+		--ignore tests/slow --ignore tests/test_book_sources.py
 
 test-exercises: exercises
 	$(PY) -m pytest -q tests/exercises

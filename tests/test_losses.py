@@ -115,7 +115,7 @@ def test_real_and_fake_are_not_interchangeable(name: str) -> None:
     assert loss.discriminator(real=high, fake=low) < loss.discriminator(real=low, fake=high)
 
 
-@pytest.mark.parametrize("name", set(ALL) - {"least_squares", "least_squares_pm1"})
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"least_squares", "least_squares_pm1"}))
 def test_the_generator_wants_higher_outputs(name: str) -> None:
     assert ALL[name].generator(torch.tensor([1.0])) < ALL[name].generator(torch.tensor([0.0]))
 

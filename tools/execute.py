@@ -263,11 +263,12 @@ def plan(pages: list[Page], store: Path = EXECUTED) -> str:
     project = Project(pages[0].root if pages else ROOT)
     parts = {page: execution_parts(page, project) for page in pages}
     files = sorted(path.relative_to(project.root).as_posix() for path in project.modules.values())
+    files = [name for name in files if name.startswith("ganlib/")]
     lines = []
-    for name in (name for name in files if name.startswith("ganlib/")):
+    for name in files:
         names = [page.name.rsplit("/", 1)[-1] for page in pages if name in parts[page]]
         said = "all" if len(names) == len(pages) else ", ".join(names) or "none"
-        lines.append(f"{name:<28} {said}")
+        lines.append(f"{name:<{max(map(len, files))}}  {said}")
     lines.append("")
     for page in pages:
         why = changed(page, parts[page], store)
