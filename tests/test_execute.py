@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -226,7 +227,11 @@ with child.lock(root):
             assert any("kernel" in said and "pytest" not in said for said in running.values())
         finally:
             build.kill()
-    assert wait_for(lambda: not alive(mark), 10), alive(mark)
+    ended = wait_for(lambda: not alive(mark), 10)
+    left = alive(mark)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert ended, left
     with (book.root / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
