@@ -201,6 +201,11 @@ def fit(
     OSError
         If the checkpoint cannot be written.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "fit was called in inference mode, where nothing can be trained; call it outside the "
+            "`with torch.inference_mode():` block"
+        )
     _check_counts(
         steps=steps, batch_size=batch_size, discriminator_steps=discriminator_steps,
         watch_every=watch_every, checkpoint_every=checkpoint_every,
@@ -437,11 +442,6 @@ def training(*modules: nn.Module) -> Iterator[None]:
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """torch's own generators seeded inside, for dropout and penalties that draw from them."""
-    if torch.is_inference_mode_enabled():
-        raise RuntimeError(
-            "fit was called in inference mode, where nothing can be trained; call it outside the "
-            "`with torch.inference_mode():` block"
-        )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
