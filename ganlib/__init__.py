@@ -6,10 +6,11 @@ One concept a module, named as the chapter that derives it. Imports run downward
     training, step         alternating training; the same step as pure functions of one state
     networks, penalties    what is trained, and what keeps its gradient in bounds
     losses                 GAN objectives, made from
-    divergences, distances f-divergences; integral probability metrics
+    divergences, distances f-divergences; integral probability metrics (finite: of vectors)
     data, metrics, scoring, dynamics, vae, estimators
     formulas, proofs       SymPy expression -> torch function; assertions for check cells
     checks, plotting       what input must be; the house style of every figure
+    pairs                  points and their distances, in float64 and in blocks
 
 Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.
 """

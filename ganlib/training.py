@@ -29,7 +29,7 @@ from ganlib import step as steps_of
 from ganlib.checkpoint import Checkpoint, described, detached, digest, plain, unplain
 from ganlib.draws import Conditions, Data, Latents, Sampler, latents, real_batches
 from ganlib.game import Game, same_condition
-from ganlib.inspection import evaluating, inspect_game
+from ganlib.inspection import in_mode, inspect_game
 from ganlib.losses import Loss, non_saturating
 from ganlib.optimisers import Adam, Optimiser, Rate
 from ganlib.options import Option
@@ -102,7 +102,7 @@ def sample(
             f"there are {len(condition)} conditions for {count} samples; pass one each"
         )
     inputs = (z,) if condition is None else (z, condition.to(like.device))
-    with evaluating(generator), torch.no_grad():
+    with in_mode(False, generator), torch.no_grad():
         return functional_call(generator, dict(weights or {}), inputs)
 
 
@@ -261,7 +261,7 @@ def fit(
         )  # fmt: skip
         conditional = isinstance(looked_at[0], tuple)
         with (
-            training(generator, discriminator),
+            in_mode(True, generator, discriminator),
             closing(bar),
             _InterruptBetweenSteps() as interrupt,
         ):
@@ -361,7 +361,7 @@ class _Run:
 
     def look(self, watch: Watch) -> None:
         global_states = _global_states(self.device)
-        with evaluating(self.game.generator, self.game.discriminator), torch.no_grad():
+        with in_mode(False, self.game.generator, self.game.discriminator), torch.no_grad():
             values = watch(self.done)
         _set_global_states(global_states, self.device)
         self.history.watched_at.append(self.done)
@@ -424,19 +424,6 @@ class _Run:
             history.watched_at.pop()
             for values in history.watched.values():
                 values.pop()
-
-
-@contextmanager
-def training(*modules: nn.Module) -> Iterator[None]:
-    """Both networks in training mode inside, and as they were after."""
-    modes = [(layer, layer.training) for module in modules for layer in module.modules()]
-    try:
-        for module in modules:
-            module.train()
-        yield
-    finally:
-        for layer, mode in modes:
-            layer.training = mode
 
 
 @contextmanager

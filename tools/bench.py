@@ -55,7 +55,7 @@ def tutorial_loop(hidden: int, batch: int) -> float:
     generator, discriminator = ring_networks(hidden)
     adam_g = torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.999))
     adam_d = torch.optim.Adam(discriminator.parameters(), lr=1e-3, betas=(0.5, 0.999))
-    values = data.ring().sample(10_000)
+    values = data.ring().sample(10_000, torch.Generator().manual_seed(0))
     bce = nn.BCEWithLogitsLoss()
     ones, zeros = torch.ones(batch, 1), torch.zeros(batch, 1)
     losses_d, losses_g = [], []
@@ -78,7 +78,7 @@ def tutorial_loop(hidden: int, batch: int) -> float:
 
 def fit_loop(hidden: int, batch: int) -> float:
     """Steps a second of :func:`ganlib.training.fit` on the same networks and data."""
-    values = data.ring().sample(10_000)
+    values = data.ring().sample(10_000, torch.Generator().manual_seed(0))
     history = training.fit(
         *ring_networks(hidden), values, steps=STEPS, batch_size=batch, progress=False
     )
