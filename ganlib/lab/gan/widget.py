@@ -126,7 +126,8 @@ class GanLab(Live):
             runs.append(self.run(preset.steps, **self.values["compare"]))
         labels = ["A", "B"] if len(runs) > 1 else [""]
         said = [
-            f"{label} {in_words(record)}".strip() for label, record in zip(labels, runs, strict=False)
+            f"{label} {in_words(record)}".strip()
+            for label, record in zip(labels, runs, strict=False)
         ]
         rows = [
             [f"{label} {name}".strip(), *values]
