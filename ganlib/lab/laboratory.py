@@ -23,7 +23,17 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from ganlib import divergences, formulas, losses, metrics, networks, penalties, step
+from ganlib import (
+    divergences,
+    fdivergence,
+    formulas,
+    losses,
+    metrics,
+    networks,
+    numerics,
+    penalties,
+    step,
+)
 from ganlib.divergences import divergence
 from ganlib.formulas import compile_formula
 from ganlib.lab import compiler
@@ -125,7 +135,8 @@ def name_of(pack: int, penalty: str) -> str:
 def _key(pack: int, penalty: str, hidden: tuple[int, ...]) -> str:
     # Recording the functions takes longer than a page may: the module is a function of this.
     files = [Path(str(m.__file__)) for m in (
-        divergences, formulas, losses, metrics, networks, penalties, step, compiler)]  # fmt: skip
+        divergences, fdivergence, formulas, losses, metrics, networks, numerics, penalties, step,
+        compiler)]  # fmt: skip
     files += [Path(__file__), Path(__file__).with_name("runtime.c")]
     parts = [file.read_bytes() for file in files]
     parts += [f"{pack} {penalty} {hidden} {torch.__version__} {version('ziglang')}".encode()]
