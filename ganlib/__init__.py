@@ -6,9 +6,10 @@ One concept a module, named as the chapter that derives it. Imports run downward
     training, step         alternating training; the same step as pure functions of one state
     networks, penalties    what is trained, and what keeps its gradient in bounds
     losses                 GAN objectives, made from
-    divergences, distances f-divergences; integral probability metrics
-    data, metrics, scoring, dynamics, vae, estimators
+    divergences, distances f-divergences (fdivergence: what one is); integral probability metrics
+    data, metrics, scoring, dynamics (updates: its rules), vae, estimators
     formulas, proofs       SymPy expression -> torch function; assertions for check cells
+    numerics               the torch functions that formulas are compiled to
     checks, plotting       what input must be; the house style of every figure
 
 Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.

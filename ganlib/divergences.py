@@ -41,7 +41,6 @@ from ganlib.formulas import (
 
 __all__ = ["NAMES", "FDivergence", "Stable", "Symbolic", "divergence", "p", "q", "t", "u", "v"]
 
-_HALF = sp.Rational(1, 2)
 _LOG2 = sp.log(2)
 #: Nearer than this to 0 or 1, an alpha-divergence is its limit in every digit of float64.
 _NEAREST = sp.Rational(1, 10**20)
@@ -59,16 +58,16 @@ def _total_variation() -> FDivergence:
         "Total variation",
         Symbolic(
             generator=sp.Abs(u - 1) / 2,
-            conjugate=sp.Max(t, -_HALF),
-            domain=_reals_below(_HALF, closed=True),
+            conjugate=sp.Max(t, -sp.S.Half),
+            domain=_reals_below(sp.S.Half, closed=True),
             activation=half_tanh,
-            at_zero=_HALF,
-            at_infinity=_HALF,
+            at_zero=sp.S.Half,
+            at_infinity=sp.S.Half,
         ),
         Stable(
             integrand=sp.Abs(p - q) / 2,
             critic=sp.sign(u - 1) / 2,
-            conjugate=sp.Max(t, -_HALF),
+            conjugate=sp.Max(t, -sp.S.Half),
             activation=half_tanh,
             conjugate_of_activation=half_tanh,
         ),
