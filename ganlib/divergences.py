@@ -21,13 +21,13 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import sympy as sp
 
 from ganlib.fdivergence import FDivergence, Stable, Symbolic, p, q, t, u, v
 from ganlib.formulas import (
+    exact,
     expm1,
     log1mexp,
     log1mpower,
@@ -352,10 +352,8 @@ def _is_positive(expression: sp.Expr) -> bool:
 
 def _parameter(name: str, value: Any) -> sp.Expr:
     # A symbol may stand for a whole family: alpha = 1 + Symbol("a", positive=True).
-    if isinstance(value, sp.Expr) and value.free_symbols:
-        return value
-    number = sp.nsimplify(value, rational=True) if isinstance(value, (Real, sp.Expr)) else sp.nan
-    if not number.is_real:
+    number = exact(value)
+    if not (number.free_symbols or number.is_real):
         raise ValueError(f"{name} = {value!r} is no finite real number; pass one")
     return number
 

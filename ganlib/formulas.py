@@ -17,6 +17,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
+from numbers import Real
 from typing import Any
 
 import sympy as sp
@@ -29,6 +30,7 @@ from ganlib.numerics import VOCABULARY
 __all__ = [
     "compile_formula",
     "critic_output",
+    "exact",
     "expm1",
     "log1mexp",
     "log1mpower",
@@ -201,6 +203,19 @@ class mean_gap(_Stable):
 def positive_part(x: sp.Expr) -> sp.Expr:
     """``max(x, 0)``; its slope at x = 0 is 1 in torch, 1/2 in SymPy."""
     return sp.Max(x, 0)
+
+
+def exact(value: Any) -> sp.Expr:
+    """A number as a rational, 0.1 as 1/10; a formula as it is; NaN for what is neither."""
+    if isinstance(value, sp.Expr) and value.free_symbols:
+        return value
+    if isinstance(value, bool) or not isinstance(value, (Real, sp.Expr)):
+        return sp.nan
+    near = sp.nsimplify(value, rational=True)
+    # nsimplify takes 1 + 1e-12 for 1.
+    if not near.is_finite or float(near) == float(value):
+        return near
+    return sp.Rational(repr(float(value)))
 
 
 def textbook(expression: sp.Expr) -> sp.Expr:

@@ -24,7 +24,7 @@ from torch import Tensor
 from ganlib.checks import check_float
 from ganlib.divergences import FDivergence
 from ganlib.divergences import v as _v
-from ganlib.formulas import compile_formula, critic_output, positive_part, softplus
+from ganlib.formulas import compile_formula, critic_output, exact, positive_part, softplus
 
 __all__ = [
     "Loss",
@@ -177,12 +177,11 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Loss:
     ValueError
         If a = b: the discriminator would have nothing to tell apart.
     """
-    targets = {
-        name: sp.nsimplify(value, rational=True) for name, value in (("a", a), ("b", b), ("c", c))
-    }
+    given = {"a": a, "b": b, "c": c}
+    targets = {name: exact(value) for name, value in given.items()}
     for name, value in targets.items():
         if not value.is_finite:
-            raise ValueError(f"{name} = {value} is no target; pass a finite number")
+            raise ValueError(f"{name} = {given[name]!r} is no target; pass a finite number")
     if targets["a"] == targets["b"]:
         raise ValueError(
             f"a = b = {a}: real and fake have one target, so no discriminator can be learnt; "
@@ -346,7 +345,7 @@ def flipped(loss: Loss, rate: float | sp.Expr) -> Loss:
 
 
 def _label(name: str, value: float | sp.Expr) -> sp.Expr:
-    label = sp.nsimplify(value, rational=True)
+    label = exact(value)
     if label.has(_s) or (label.is_number and not (label.is_real and 0 <= label <= 1)):
         raise ValueError(
             f"{name} = {value}; pass a number from 0 to 1, or a symbol other than {_s}"

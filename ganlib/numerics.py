@@ -63,8 +63,11 @@ def _far_left(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _logsoftplus(x: Tensor) -> Tensor:
+    # The slope's slope of torch's logsigmoid, z (z - 1), has no digits on the left.
     far, near = _far_left(x)
-    return torch.where(far, x, torch.log(_softplus(near)))
+    left = torch.log1p(torch.exp(near.clamp(max=0.0)))
+    inner = torch.where(near < 0, left, _softplus(near.clamp(min=0.0)))
+    return torch.where(far, x, torch.log(inner))
 
 
 def _log1mexp(x: Tensor) -> Tensor:
@@ -118,10 +121,10 @@ def _mean_gap(p: Tensor, q: Tensor, a: float) -> Tensor:
     if a > 0.5:
         b = a - 1
         close = p * (_expm1x(-ratio) + _expm1x(b * ratio) / b) / a
-        apart = (p * (_expm1(b * log_ratio) / b) - (p - q)) / a
+        apart = p * (_expm1(b * log_ratio) / (a * b)) - (p - q) / a
     else:
         close = q * (_expm1x(ratio) - _expm1x(a * ratio) / a) / (1 - a)
-        apart = ((p - q) - q * (_expm1(a * log_ratio) / a)) / (1 - a)
+        apart = (p - q) / (1 - a) - q * (_expm1(a * log_ratio) / (a * (1 - a)))
     return torch.where(near, close, apart)
 
 
