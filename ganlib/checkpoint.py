@@ -42,7 +42,7 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         self.path = Path(path)
-        self.settings = dict(settings)
+        self.settings = {name: plain(value, name) for name, value in settings.items()}
         self._mine: tuple[int, int] | None = None
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder; name a file in it, such as run.pt")
@@ -163,10 +163,10 @@ def plain(value: Any, name: str) -> Any:
         For anything but numbers, strings, None, tensors, NumPy arrays and numbers, and lists,
         tuples, named tuples and dictionaries of those.
     """
+    if isinstance(value, np.generic):
+        return value.item()  # first: NumPy's float64 is a float, and yet not plain
     if value is None or isinstance(value, (bool, int, float, str, Tensor)):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return {"numpy": torch.from_numpy(value.copy())}
     if isinstance(value, Mapping):

@@ -19,7 +19,7 @@ from ganlib.game import Game
 from ganlib.penalties import Batch, parts, whole
 from ganlib.step import State
 
-__all__ = ["evaluating", "inspect_game"]
+__all__ = ["in_mode", "inspect_game"]
 
 #: The open range of a layer's output, for those that bound it.
 _RANGES: dict[type, tuple[float, float]] = {
@@ -30,12 +30,12 @@ _RANGES: dict[type, tuple[float, float]] = {
 
 
 @contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Every layer in evaluation mode inside, and as it was after."""
+def in_mode(training: bool, *modules: nn.Module) -> Iterator[None]:
+    """Every layer in training, or in evaluation mode, inside; as it was after."""
     modes = [(layer, layer.training) for module in modules for layer in module.modules()]
     try:
         for module in modules:
-            module.eval()
+            module.train(training)
         yield
     finally:
         for layer, mode in modes:
@@ -71,7 +71,7 @@ def inspect_game(game: Game, state: State, real: Batch, latent: Batch, batch_siz
         raise ValueError(
             "batch normalisation needs two samples or more; choose a larger batch_size, such as 64"
         )
-    with evaluating(game.generator, game.discriminator), torch.enable_grad():
+    with in_mode(False, game.generator, game.discriminator), torch.enable_grad():
         everything = parts(real)[0]
         few = 2 * game.pack
         real, latent = (whole([p[:few] for p in parts(batch)]) for batch in (real, latent))

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from ganlib import step as steps_of
 from ganlib.checkpoint import Checkpoint, described, detached, digest, plain, unplain
 from ganlib.draws import Conditions, Data, Latents, Sampler, latents, real_batches
 from ganlib.game import Game, same_condition
-from ganlib.inspection import evaluating, inspect_game
+from ganlib.inspection import in_mode, inspect_game
 from ganlib.losses import Loss, non_saturating
 from ganlib.optimisers import Adam, Optimiser, Rate
 from ganlib.options import Option
@@ -101,7 +102,7 @@ def sample(
             f"there are {len(condition)} conditions for {count} samples; pass one each"
         )
     inputs = (z,) if condition is None else (z, condition.to(like.device))
-    with evaluating(generator), torch.no_grad():
+    with in_mode(False, generator), torch.no_grad():
         return functional_call(generator, dict(weights or {}), inputs)
 
 
@@ -200,6 +201,11 @@ def fit(
     OSError
         If the checkpoint cannot be written.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "fit was called in inference mode, where nothing can be trained; call it outside the "
+            "`with torch.inference_mode():` block"
+        )
     _check_counts(
         steps=steps, batch_size=batch_size, discriminator_steps=discriminator_steps,
         watch_every=watch_every, checkpoint_every=checkpoint_every,
@@ -255,7 +261,7 @@ def fit(
         )  # fmt: skip
         conditional = isinstance(looked_at[0], tuple)
         with (
-            training(generator, discriminator),
+            in_mode(True, generator, discriminator),
             closing(bar),
             _InterruptBetweenSteps() as interrupt,
         ):
@@ -355,7 +361,7 @@ class _Run:
 
     def look(self, watch: Watch) -> None:
         global_states = _global_states(self.device)
-        with evaluating(self.game.generator, self.game.discriminator), torch.no_grad():
+        with in_mode(False, self.game.generator, self.game.discriminator), torch.no_grad():
             values = watch(self.done)
         _set_global_states(global_states, self.device)
         self.history.watched_at.append(self.done)
@@ -421,26 +427,8 @@ class _Run:
 
 
 @contextmanager
-def training(*modules: nn.Module) -> Iterator[None]:
-    """Both networks in training mode inside, and as they were after."""
-    modes = [(layer, layer.training) for module in modules for layer in module.modules()]
-    try:
-        for module in modules:
-            module.train()
-        yield
-    finally:
-        for layer, mode in modes:
-            layer.training = mode
-
-
-@contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """torch's own generators seeded inside, for dropout and penalties that draw from them."""
-    if torch.is_inference_mode_enabled():
-        raise RuntimeError(
-            "fit was called in inference mode, where nothing can be trained; call it outside the "
-            "`with torch.inference_mode():` block"
-        )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -503,5 +491,5 @@ def _first_look(
 def _check_counts(**counts: int) -> None:
     for name, value in counts.items():
         least = 0 if name == "steps" else 1
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name} is {value}; it must be an integer of {least} or more")

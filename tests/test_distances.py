@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import integrate
 from torch import Tensor
 
-from ganlib import distances
+from ganlib import distances, pairs
 from ganlib.distances import (
     cramer,
     energy,
@@ -105,15 +105,125 @@ class TestLaws:
     @pytest.mark.parametrize(
         ("x", "error", "message"),
         [
-            (torch.zeros(0), ValueError, "empty"),
+            (torch.zeros(0), ValueError, "N >= 1"),
             (torch.tensor([1.0, math.nan]), ValueError, "NaN"),
             (torch.tensor([1, 2]), TypeError, "floating-point"),
             (torch.zeros(2, 2, 2), ValueError, "shape"),
+            ([0.0, 1.0], TypeError, "list"),
         ],
     )
     def test_bad_samples(self, name, x, error, message) -> None:
         with pytest.raises(error, match=message):
             ALL[name](x, torch.ones(2))
+
+
+PLANE = {"energy": energy, "mmd2": mmd2, "matching": wasserstein_matching}
+
+
+class TestArithmetic:
+    """Far from the origin, beyond the format, in half precision, and in bounded memory."""
+
+    @pytest.mark.parametrize("name", PLANE)
+    @pytest.mark.parametrize("mean", [0.0, 10.0, 100.0, 1000.0])
+    def test_a_tight_cluster_far_away_is_compared_in_float64(self, name, mean) -> None:
+        x, y = (mean + 0.01 * torch.randn(2, 60, 2, generator=rng(1))).unbind()
+        y = y + 0.03
+        value = PLANE[name](x, y)
+        # To the last bit that float32 has for the answer.
+        assert value == PLANE[name](x.double(), y.double()).float()
+
+    @pytest.mark.parametrize("name", {**PLANE, **LINE})
+    @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+    def test_half_precision(self, name, half) -> None:
+        distance = {**PLANE, **LINE}[name]
+        x, y = torch.tensor([0.5, 1.0, 2.0]).to(half), torch.tensor([0.25, 3.0, 1.5]).to(half)
+        value = distance(x, y)
+        assert value.dtype == half
+        assert value == distance(x.double(), y.double()).to(half)
+
+    @pytest.mark.parametrize("name", PLANE)
+    def test_squares_that_overflow_are_refused_and_the_advice_works(self, name) -> None:
+        x = torch.randn(5, 2, generator=rng(1), dtype=torch.float64)
+        with pytest.raises(ValueError, match=r"x has an entry of size .*e\+200.*divide"):
+            PLANE[name](1e200 * x, x)
+        assert PLANE[name](1e200 * x / 1e200, x) < 1e-12
+        large = PLANE[name](1e149 * x, 1e149 * (x + 1))
+        assert torch.isfinite(large)
+        assert large > 0
+
+    @pytest.mark.parametrize("name", ["energy", "mmd2"])
+    def test_blocks_change_neither_value_nor_gradient(self, name, monkeypatch) -> None:
+        x = torch.randn(70, 3, generator=rng(1), dtype=torch.float64).requires_grad_()
+        y = torch.randn(50, 3, generator=rng(2), dtype=torch.float64)
+        whole = ALL[name](x, y)
+        (slope,) = torch.autograd.grad(whole, x)
+        sizes = []
+        plain = pairs.squares
+
+        def counted(a: Tensor, b: Tensor) -> Tensor:
+            table = plain(a, b)
+            sizes.append(table.numel())
+            return table
+
+        monkeypatch.setattr(pairs, "squares", counted)
+        monkeypatch.setattr(pairs, "BLOCK", 40)
+        value = ALL[name](x, y)
+        (cut,) = torch.autograd.grad(value, x)
+        torch.testing.assert_close(value, whole)
+        torch.testing.assert_close(cut, slope)
+        # With a graph eight times as large; on the way back every block is made once more.
+        assert max(sizes) <= 8 * 40
+        assert sum(sizes) == 2 * (70 * 50 + 70 * 70) + 50 * 50
+        sizes.clear()
+        ALL[name](x.detach(), y)
+        assert max(sizes) <= 70  # at least one row
+
+
+class TestTransforms:
+    """Under vmap, forward mode, second derivatives and compile, as far as nothing reads values."""
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_vmap_jvp_and_compile(self, name) -> None:
+        distance = ALL[name]
+        many = torch.randn(3, 6, 1, generator=rng(1), dtype=torch.float64)
+        y, along = torch.randn(2, 6, 1, generator=rng(2), dtype=torch.float64).unbind()
+        each = torch.stack([distance(x, y) for x in many])
+        torch.testing.assert_close(torch.func.vmap(distance, (0, None))(many, y), each)
+        x = many[0]
+        slope = torch.func.grad(distance)(x, y)
+        _, forward = torch.func.jvp(lambda p: distance(p, y), (x,), (along,))
+        torch.testing.assert_close(forward, (slope * along).sum())
+        whole = torch.compile(distance, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(whole(x, y), each[0])
+
+    @pytest.mark.parametrize("name", ["energy", "mmd2"])
+    def test_second_derivatives(self, name) -> None:
+        x = torch.randn(5, 2, generator=rng(2), dtype=torch.float64).requires_grad_()
+        y = torch.randn(4, 2, generator=rng(3), dtype=torch.float64).requires_grad_()
+        assert torch.autograd.gradgradcheck(ALL[name], (x, y))
+        assert torch.autograd.gradcheck(ALL[name], (x, y), check_forward_ad=True)
+
+    def test_curvature_of_mmd2_where_the_samples_agree(self) -> None:
+        # k'' at distance 0 is -1 / l^2, so one point moved by h costs 2 - 2 k(h) ~ h^2 / l^2.
+        x = torch.zeros(1, 1, dtype=torch.float64)
+        curvature = torch.func.hessian(lambda p: mmd2(p, x, 0.5))(x)
+        assert curvature.item() == pytest.approx(2 / 0.25)
+
+    @pytest.mark.parametrize("distance", [fisher, lambda p, q: sobolev(p, q, TestSobolev.AT[:3])])
+    def test_probability_vectors(self, distance) -> None:
+        p, q = torch.rand(2, 4, 3, generator=rng(1), dtype=torch.float64).softmax(-1).unbind()
+        each = torch.stack([distance(a, b) for a, b in zip(p, q, strict=True)])
+        torch.testing.assert_close(torch.func.vmap(distance)(p, q), each)
+        torch.testing.assert_close(distance(p, q), each)
+        whole = torch.compile(distance, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(whole(p, q), each)
+        # Least at p = q, where it rises like a norm in every direction: 0 is a subgradient.
+        for vector in (p[0], double([0.5, 0.5, 0.0])):
+            slope = torch.func.grad(distance)(vector, vector)
+            assert slope.tolist() == [0, 0, 0]
+            for sign in (1, -1):
+                step = sign * 1e-6 * double([1.0, -1.0, 0.0])
+                assert distance(vector + step, vector) > 1e-7
 
 
 class TestLine:
@@ -157,7 +267,7 @@ class TestLine:
         ("weights", "message"),
         [
             (double([0.5, 0.6]), "sums to 1.1"),
-            (double([1.5, -0.5]), "negative"),
+            (double([1.5, -0.5]), "entry -0.5"),
             (double([1.0]), "one weight"),
         ],
     )
@@ -260,7 +370,7 @@ class TestEnergyAndMmd:
 
     def test_errors(self) -> None:
         x = torch.ones(3, 2)
-        with pytest.raises(ValueError, match="dimension 2 and y in dimension 3"):
+        with pytest.raises(ValueError, match="x has 2 columns and y has 3"):
             energy(x, torch.ones(3, 3))
         for bad in (0.0, -1.0, math.inf, math.nan):
             with pytest.raises(ValueError, match="length_scale"):
@@ -320,7 +430,7 @@ class TestFisher:
 
     @pytest.mark.parametrize(
         ("q", "message"),
-        [([0.5, 0.5], "q has 2"), ([0.5, 0.5, 0.5], "sums to 1.5"), ([2, -1, 0], "negative")],
+        [([0.5, 0.5], "q has 2"), ([0.5, 0.5, 0.5], "sums to 1.5"), ([2, -1, 0], "entry -1")],
     )
     def test_bad_vectors(self, q, message) -> None:
         with pytest.raises(ValueError, match=message):

@@ -635,7 +635,7 @@ def test_generator_and_critic_at_the_edges(dtype: torch.dtype) -> None:
     ("data", "fake", "message"),
     [
         ([0.5, 0.5], [0.2, 0.3, 0.5], "2 outcomes and fake has 3"),
-        ([0.5, 0.6], [0.5, 0.5], "sums to 0.1 more or less"),
+        ([0.5, 0.6], [0.5, 0.5], "sums to 1.1 along"),
         ([1.5, -0.5], [0.5, 0.5], "entry -0.5"),
         ([0.5, 0.5], [0.5, float("nan")], "entry nan"),
         ([], [], "shape"),

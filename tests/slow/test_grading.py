@@ -69,7 +69,9 @@ def test_a_class_is_graded_and_each_gets_its_marks(
         rows = {row["submission"]: row for row in csv.DictReader(file)}
     got = {label: float(row["score"]) for label, row in rows.items()}
     assert got == marks
-    assert {row["status"] for row in rows.values()} == {"graded"}
+    # What replaces the interpreter's own functions may end its own run, and nobody else's.
+    ended = {label for label, row in rows.items() if row["status"] != "graded"}
+    assert ended <= {label for label in marks if "patched" in label}
     assert len(list((out / "feedback").glob("*.md"))) == COUNT
     with capsys.disabled():
         print(

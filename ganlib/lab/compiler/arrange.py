@@ -34,6 +34,17 @@ def slice_scatter(writer: Writer, arguments: dict[str, Any], result: Tensor) -> 
     writer.assign(view, arguments["src"])
 
 
+def pad(writer: Writer, arguments: dict[str, Any], result: Tensor) -> None:
+    x, pads = arguments["self"], arguments["pad"]
+    writer.assign(result, writer.embed(torch.full_like(result, arguments["value"])))
+    target = result
+    for i in range(len(pads) // 2):  # from the last axis; a negative pad cuts
+        axis, (low, high) = x.ndim - 1 - i, pads[2 * i : 2 * i + 2]
+        x = x.narrow(axis, max(-low, 0), x.shape[axis] + min(low, 0) + min(high, 0))
+        target = target.narrow(axis, max(low, 0), x.shape[axis])
+    writer.assign(target, x)
+
+
 def repeat(writer: Writer, arguments: dict[str, Any], result: Tensor) -> None:
     x = arguments["self"]
     x = x.reshape([1] * (result.ndim - x.ndim) + list(x.shape))

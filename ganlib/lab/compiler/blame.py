@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ganlib.lab.compiler.recording import recording
+
 
 class _Finder(TorchDispatchMode):
     """Notes where the first call of an operation comes from."""
@@ -32,17 +34,27 @@ def blamed(
 ) -> tuple[str, str]:
     """The line of the user's function that used an operation: "line 3 of file.py", its code."""
     finder = _Finder(str(getattr(target, "overloadpacket", target)).rstrip("_"))
-    with finder:
+    with finder, recording():
         function(*examples)
-    torch_folder = str(Path(torch.__file__).parent)
-    frames = [f for f in finder.frames if not f.filename.startswith(torch_folder)]
-    called = [i for i, f in enumerate(frames) if f.name == "blamed"]
-    ours = str(Path(__file__).parent)
-    frames = frames[called[-1] + 1 :] if called else []
-    frames = [f for f in frames if not f.filename.startswith(ours)]
+    called = [i for i, f in enumerate(finder.frames) if f.name == "blamed"]
+    frames = finder.frames[called[-1] + 1 :] if called else []
+    return _place(frames, function) or ("inside another torch operation", str(target))
+
+
+def place_in(stopped: BaseException, function: Callable[..., Any]) -> tuple[str, str]:
+    """The line of the user's function that an exception passed through, and its code."""
+    frames = list(traceback.extract_tb(stopped.__traceback__))
+    return _place(frames, function) or ("the function", "")
+
+
+def _place(
+    frames: Sequence[traceback.FrameSummary], function: Callable[..., Any]
+) -> tuple[str, str] | None:
+    strange = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+    frames = [f for f in frames if not f.filename.startswith(strange)]
     # In the user's own file where possible: a loss may call the library on the way.
     code = getattr(inspect.unwrap(function), "__code__", None)
     own = [f for f in frames if code is not None and f.filename == code.co_filename]
     for frame in reversed(own or frames):
         return f"line {frame.lineno} of {Path(frame.filename).name}", (frame.line or "").strip()
-    return "inside another torch operation", str(target)
+    return None

@@ -14,8 +14,8 @@ import pooch
 
 _FLAGS = (
     "-target", "wasm32-wasi", "-mcpu=generic+simd128+bulk_memory", "-O3", "-fno-unroll-loops",
-    "-fno-math-errno", "-ffp-contract=off", "-mexec-model=reactor", "-Wl,--no-entry",
-    "-Wl,--strip-all", "-Wl,-z,stack-size=65536",
+    "-fno-math-errno", "-ffp-contract=off", "-fwrapv", "-fno-strict-float-cast-overflow",
+    "-mexec-model=reactor", "-Wl,--no-entry", "-Wl,--strip-all", "-Wl,-z,stack-size=65536",
 )  # fmt: skip
 
 

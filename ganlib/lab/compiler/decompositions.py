@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -9,7 +10,11 @@ import torch
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
+from ganlib.lab.compiler.convolution import backward
+from ganlib.lab.compiler.windows import avg_pool, avg_pool_backward, max_pool
 
+
+@functools.cache
 def decompositions() -> dict[Any, Any]:
     aten = torch.ops.aten
     table: dict[Any, Any] = dict(core_aten_decompositions())
@@ -18,6 +23,20 @@ def decompositions() -> dict[Any, Any]:
     table |= get_decompositions(
         [aten._softmax, aten._log_softmax, aten.elu, aten.gelu, aten.gelu_backward, aten.hardtanh]
     )
+    table |= get_decompositions([
+        aten.native_layer_norm, aten.native_group_norm, aten.native_batch_norm, aten._softmax,
+        aten._native_batch_norm_legit, aten._native_batch_norm_legit_no_training,
+        aten.max_pool2d_with_indices_backward, aten.upsample_nearest1d, aten.upsample_nearest2d,
+        aten.copysign, aten.glu, aten.hardswish,
+    ])  # fmt: skip
+    table[aten.max.default] = lambda x: x.amax()
+    table[aten.min.default] = lambda x: x.amin()
+    table[aten.convolution_backward.default] = backward
+    table[aten.max_pool2d_with_indices.default] = max_pool
+    table[aten.avg_pool2d.default] = avg_pool
+    table[aten.avg_pool2d_backward.default] = avg_pool_backward
+    table[aten.embedding.default] = _embedding
+    table[aten.round.decimals] = _round
     table[aten.linalg_vector_norm.default] = _vector_norm
     table[aten.var.correction] = lambda x, *given, **options: _var_mean(x, *given, **options)[0]
     table[aten.var_mean.correction] = _var_mean
@@ -33,6 +52,15 @@ def decompositions() -> dict[Any, Any]:
     table[aten.topk.default] = _topk
     table[aten._cdist_forward.default] = _cdist
     return table
+
+
+def _embedding(weight: Tensor, index: Tensor, *_: Any) -> Tensor:
+    return weight.index_select(0, index.reshape(-1)).reshape(*index.shape, weight.shape[1])
+
+
+def _round(x: Tensor, decimals: int) -> Tensor:
+    power = 10.0 ** abs(decimals)
+    return (x * power).round() / power if decimals >= 0 else (x / power).round() * power
 
 
 def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Any:

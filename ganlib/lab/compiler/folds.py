@@ -74,12 +74,17 @@ def along(writer: Writer, x: Tensor, dim: int, target: Tensor) -> tuple[Kernel, 
     return kernel, dim, read, written
 
 
-def cumsum(writer: Writer, arguments: dict[str, Any], result: Tensor) -> None:
-    kernel, dim, x, out = along(writer, arguments["self"], arguments["dim"], result)
-    add = f"a += {x}, {out} = a;".format(j="j")
-    count = kernel.bound(kernel.shape[dim])
-    turn = f"{{ {C_TYPE[result.dtype]} a = 0; for (int j = 0; j < {count}; j++) {add} }}"
-    kernel.write(kernel.loop(turn, axes=[d for d in range(len(kernel.shape)) if d != dim]))
+def running(sign: str, start: int) -> Callable[..., None]:
+    """Sums or products of all elements up to each."""
+
+    def write(writer: Writer, arguments: dict[str, Any], result: Tensor) -> None:
+        kernel, dim, x, out = along(writer, arguments["self"], arguments["dim"], result)
+        add = f"a {sign}= {x}, {out} = a;".format(j="j")
+        count = kernel.bound(kernel.shape[dim])
+        turn = f"{{ {C_TYPE[result.dtype]} a = {start}; for (int j = 0; j < {count}; j++) {add} }}"
+        kernel.write(kernel.loop(turn, axes=[d for d in range(len(kernel.shape)) if d != dim]))
+
+    return write
 
 
 def extreme_place(better: str) -> Callable[..., None]:

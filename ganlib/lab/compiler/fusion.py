@@ -48,9 +48,9 @@ def is_pointwise(node: fx.Node) -> bool:
         return False
     if node.target is operator.getitem or not isinstance(node.meta.get("val"), Tensor):
         return False
-    operation = name_of(node)
+    operation, value = name_of(node), node.meta["val"]
     return operation not in OPERATIONS and bool(
-        template_of(operation, bound_arguments(node.target, node.args, node.kwargs))
+        template_of(operation, bound_arguments(node.target, node.args, node.kwargs), value.dtype)
     )
 
 

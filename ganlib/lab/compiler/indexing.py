@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from ganlib.lab.compiler.write import Writer
 
 
-def inside(index: str, length: int) -> str:
-    """An index from a tensor, negative from the end; beyond an end it is the end."""
-    positive = f"({index} < 0 ? {index} + {length} : {index})"
-    return f"({positive} < 0 ? 0 : {positive} < {length} ? {positive} : {length - 1})"
+def inside(index: str, length: int, *, negative: bool = False) -> str:
+    """An index from a tensor, ``negative`` from the end where torch counts so; else it stops."""
+    return f"{'from_end' if negative else 'place'}({index}, {length})"
 
 
 def gather(writer: Writer, arguments: dict[str, Any], result: Tensor) -> None:
@@ -65,7 +64,7 @@ def _indexed(
         def offset(kernel: Kernel) -> str:
             terms = [kernel.offset(x.as_strided(shape, strides))]
             for (d, _), place in zip(used, places, strict=True):
-                index = inside(kernel.element(place), x.shape[d])
+                index = inside(kernel.element(place), x.shape[d], negative=True)
                 terms.append(f"{index} * {x.stride(d)}")
             return " + ".join(terms)
 
@@ -99,6 +98,8 @@ def scatter(sign: str) -> Callable[..., None]:
         writer.assign(result, arguments["self"])
         if result.ndim == 0:
             raise writer.refusal("of one number is not compiled; add it")
+        if arguments.get("reduce") is not None:
+            raise writer.refusal("with reduce is not compiled; use scatter_add")
         dim = arguments["dim"] % result.ndim
         if source is None:
             source = torch.tensor(arguments["value"], dtype=result.dtype)

@@ -125,7 +125,7 @@ class Kernel:
         if step.operation in COMPARISONS:
             dtype = torch.result_type(*numbers) if len(numbers) == 2 else numbers[0].dtype
         kind = local_type(dtype)
-        names = {}
+        names = {"kind": kind}
         for key, value in step.arguments.items():
             if isinstance(value, Tensor):
                 own = value.dtype if key == "condition" else dtype

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ganlib.lab.compiler.arrange import cat, flip, repeat, select_scatter, slice_scatter
-from ganlib.lab.compiler.folds import Fold, cumsum, extreme_place, sort
+from ganlib.lab.compiler.arrange import cat, flip, pad, repeat, select_scatter, slice_scatter
+from ganlib.lab.compiler.convolution import convolution
+from ganlib.lab.compiler.folds import Fold, extreme_place, running, sort
 from ganlib.lab.compiler.indexing import gather, index, index_put, index_select, scatter
 from ganlib.lab.compiler.products import bmm, matmul
 
@@ -33,7 +34,10 @@ OPERATIONS: dict[str, Callable[..., None]] = {
     "argmin": extreme_place("<"),
     "bmm": bmm,
     "cat": cat,
-    "cumsum": cumsum,
+    "constant_pad_nd": pad,
+    "convolution": convolution,
+    "cumprod": running("*", 1),
+    "cumsum": running("+", 0),
     "flip": flip,
     "gather": gather,
     "index": index,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganlib.lab.compiler.build import build
+from ganlib.lab.compiler.helpers import used_helpers
 from ganlib.lab.compiler.kinds import C_TYPE, kinds
 from ganlib.lab.compiler.module import Buffer, Module, Signature
 from ganlib.lab.compiler.trace import argument_names, record
@@ -58,10 +59,11 @@ def compile_functions(
         If zig's compiler, which the extra ``lab`` installs, is not there.
     """
     program = Program(noise, seldom)
-    for name, (function, examples) in functions.items():
-        if not name.isidentifier() or not name.isascii():
-            raise ValueError(f"{name!r} cannot name a function; use letters, digits and _")
-        program.add(name, function, examples)
+    with torch.device("cpu"):  # whatever device is the default outside
+        for name, (function, examples) in functions.items():
+            if not name.isidentifier() or not name.isascii():
+                raise ValueError(f"{name!r} cannot name a function; use letters, digits and _")
+            program.add(name, function, examples)
     source = program.source()
     return Module(build(source), program.signatures, source)
 
@@ -90,7 +92,12 @@ class Program:
                 raise ValueError(f"{argument} has dtype {example.dtype}; {kinds()} can be used")
             known = self.shared.get(argument)
             if known is None:
-                known = example.detach().clone().contiguous()
+                # Of a tensor elsewhere only the form is needed, and meta has no more.
+                known = (
+                    example.detach().clone().contiguous()
+                    if example.device.type == "cpu"
+                    else torch.zeros(example.shape, dtype=example.dtype)
+                )
                 self.shared[argument] = known
                 self.declare(known)
             elif (known.shape, known.dtype) != (example.shape, example.dtype):
@@ -163,7 +170,7 @@ class Program:
         )
         return "\n".join(
             [
-                "".join(defines) + _RUNTIME.read_text(),
+                "".join(defines) + _RUNTIME.read_text() + used_helpers("".join(self.kernels)),
                 *self.declarations,
                 *(
                     f"{'KERNEL' if name in self.fast else 'SMALL KERNEL'} {name}{text}"

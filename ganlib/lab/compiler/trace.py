@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import re
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, fx
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from ganlib.lab.compiler.blame import place_in
 from ganlib.lab.compiler.decompositions import decompositions
 from ganlib.lab.compiler.fusion import name_of
+from ganlib.lab.compiler.recording import recording
 
 # Recording a training step takes seconds; a function that stands in several modules is recorded
 # once. A graph does not keep its function alive.
@@ -33,12 +36,16 @@ def _trace(function: Callable[..., Any], examples: list[Tensor]) -> _Recorded:
     outputs: list[str] = []
 
     def flat(*arguments: Tensor) -> tuple[Tensor, ...]:
-        named = _named(function(*arguments))
+        with recording():
+            named = _named(function(*arguments))
         outputs[:] = named
         return tuple(named.values())
 
     # Twice: the recorded graph is plain ATen, from which in-place operations can then be removed.
-    recorded = make_fx(flat)(*examples)
+    try:
+        recorded = make_fx(flat)(*examples)
+    except Exception as stopped:
+        raise explained(stopped, function, examples) from stopped
     graph = make_fx(functionalize(recorded), decomposition_table=decompositions())(*examples)
     for node in graph.graph.nodes:
         if name_of(node) in _VIEWS and _same_form(node, node.args[0]):
@@ -46,6 +53,37 @@ def _trace(function: Callable[..., Any], examples: list[Tensor]) -> _Recorded:
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph, outputs
+
+
+def explained(
+    stopped: Exception, function: Callable[..., Any], examples: Sequence[Tensor]
+) -> Exception:
+    """What to raise where recording stopped: the function's own error as it is, else a refusal."""
+    where, line = place_in(stopped, function)
+    said = str(stopped).strip().split("\n")[0]
+    if isinstance(stopped, NotImplementedError) and said.startswith("one_hot"):
+        return NotImplementedError(f"{said} ({where}: `{line}`)")
+    if _ASKS.search(str(stopped)):
+        return NotImplementedError(
+            f"{where} asks for the value of a tensor, which is not known when the function is "
+            f"compiled: `{line}`; choose with torch.where(condition, a, b) or lab.choose(number, "
+            "[a, b, c])"
+        )
+    if device := _ELSEWHERE.search(str(stopped)):
+        return NotImplementedError(
+            f"{where} uses a tensor on {device[0]}, and functions are compiled on the CPU: "
+            f"`{line}`; make it there, with .cpu() or device='cpu'"
+        )
+    try:
+        with recording():
+            _named(function(*examples))
+    except type(stopped):
+        return stopped  # it stops without being recorded, too
+    return NotImplementedError(f"{where} cannot be compiled: `{line}` ({said})")
+
+
+_ASKS = re.compile(r"_local_scalar_dense|data-dependent|value out of a tracing tensor")
+_ELSEWHERE = re.compile(r"\b(?:cuda|meta|mps|xpu)(?::\d+)?\b")
 
 
 # Views that often change nothing; they would part loops that can be one.

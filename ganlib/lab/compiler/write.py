@@ -14,7 +14,7 @@ from ganlib.lab.compiler.arrange import cat
 from ganlib.lab.compiler.blame import blamed
 from ganlib.lab.compiler.fusion import bound_arguments, constant_nodes, fusible, name_of
 from ganlib.lab.compiler.kernel import Kernel, Pointwise, same_place, storage
-from ganlib.lab.compiler.kinds import C_TYPE, literal
+from ganlib.lab.compiler.kinds import C_TYPE, kinds, literal
 from ganlib.lab.compiler.operations import OPERATIONS
 from ganlib.lab.compiler.pointwise import template_of
 
@@ -70,15 +70,32 @@ class Writer(fx.Interpreter):
             return result
         if node in self.constants and all(user in self.constants for user in node.users):
             return result  # its users are known too: only what they come to is written
-        if not all(isinstance(r, Tensor) and r.dtype in C_TYPE for r in results):
-            strange = [r for r in results if isinstance(r, Tensor) and r.dtype not in C_TYPE]
-            raise self.refusal(f"makes a tensor of {strange[0].dtype}" if strange else "")
+        if not all(isinstance(r, Tensor) for r in results):
+            raise self.refusal()
+        for made in results:
+            if made.dtype not in C_TYPE:
+                raise self.refusal(f"makes a tensor of {made.dtype}; {kinds()} can be used")
+            if made.device.type != "cpu":
+                raise self.refusal(f"makes a tensor on {made.device}; make it on the CPU")
         results = [r.contiguous() for r in results]
         if node in self.constants:
             results = [self.embed(r) for r in results]
         else:
             self._write(node, results)
         return type(result)(results) if several else results[0]
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """Views are made of this run's arrays, which lie as they are written, without gaps."""
+        if target is torch.ops.aten.view.default:
+            if storage(args[0].reshape(args[1])) != storage(args[0]):
+                args = (self.settled(args[0]), args[1])
+        elif target is torch.ops.aten.as_strided.default:
+            assert self.node is not None
+            recorded = self.node.all_input_nodes[0].meta["val"]
+            place = (recorded.stride(), recorded.storage_offset())
+            if place != (args[0].stride(), args[0].storage_offset()):
+                raise self.refusal("of a view is not compiled; use reshape, or index")
+        return super().call_function(target, args, kwargs)
 
     def _write(self, node: fx.Node, results: list[Tensor]) -> None:
         operation, arguments = (
@@ -93,10 +110,10 @@ class Writer(fx.Interpreter):
                 self.program.declare(result)
             OPERATIONS[operation](self, arguments, *results)
             return
-        template = template_of(operation, arguments)
+        (result,) = results
+        template = template_of(operation, arguments, result.dtype)
         if template is None:
             raise self.refusal()
-        (result,) = results
         used = {k: v for k, v in arguments.items() if f"{{{k}}}" in template}
         place = next(self.places)
         self.pending[storage(result)] = Pointwise(operation, template, used, result, place)
