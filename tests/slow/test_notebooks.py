@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -46,7 +48,7 @@ def wanted(notebook: nbformat.NotebookNode) -> str:
 
 
 @pytest.fixture(scope="module")
-def kernels(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kernels(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Jupyter folder whose kernel lives in a new environment, made as the first cells ask."""
     requirements = {
         wanted(nbformat.read(downloads / f"{name}.ipynb", as_version=4)) for name in NAMES
@@ -78,7 +80,8 @@ def kernels(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = folder / "jupyter" / "kernels" / "clean"
     place.mkdir(parents=True)
     (place / "kernel.json").write_text(json.dumps(spec))
-    return folder / "jupyter"
+    yield folder / "jupyter"
+    shutil.rmtree(folder / "venv")  # gigabytes
 
 
 @pytest.mark.parametrize("name", NAMES)
