@@ -71,10 +71,11 @@ test-site: environment
 test-slow: environment
 	$(PY) -m pytest -q tests/slow
 
-# make fuzz GANLIB_FUZZ=20000
-GANLIB_FUZZ ?= 5000
-fuzz: environment  ## the compiler on that many random compositions: GANLIB_FUZZ=5000
-	GANLIB_FUZZ=$(GANLIB_FUZZ) $(PY) -m pytest -q tests/lab/test_fuzz.py
+# make fuzz [FUNCTIONS=2000] [SEED=0]
+FUNCTIONS ?= 2000
+SEED ?= 0
+fuzz: environment  ## compiled functions against torch: random compositions, bit for bit
+	@$(PY) -m tools.fuzz --functions $(FUNCTIONS) --seed $(SEED)
 
 bench: environment  ## measure the library; prints ratios of one run
 	@$(PY) -m tools.bench
