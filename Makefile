@@ -19,7 +19,7 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment book serve test lint unit bench exercises grade clean clean-env
+.PHONY: help environment book serve test lint unit bench fuzz exercises grade clean clean-env
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ unit: environment  ## tests of the library and the tools
 
 bench: environment  ## measure the library; prints ratios of one run
 	@$(PY) -m tools.bench
+
+# make fuzz [FUNCTIONS=2000] [SEED=0]
+FUNCTIONS ?= 2000
+SEED ?= 0
+fuzz: environment  ## compiled functions against torch: random compositions, bit for bit
+	@$(PY) -m tools.fuzz --functions $(FUNCTIONS) --seed $(SEED)
 
 EDITIONS := build/exercises/complete
 exercises: $(EDITIONS)  ## student's and instructor's editions, and the graders
