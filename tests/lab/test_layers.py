@@ -59,10 +59,10 @@ POOLS: dict[str, Callable[[Tensor], Tensor]] = {
     "max_row": lambda x: F.max_pool1d(x[:, 0], 3, 2, 1),
     "mean_row": lambda x: F.avg_pool1d(x[:, 0], 3, 2, 1),
     "adaptive": lambda x: F.adaptive_avg_pool2d(x, 1),
-    "nearest": lambda x: F.interpolate(x, scale_factor=2),
 }
 
 NORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "nearest": lambda x: F.interpolate(x, scale_factor=2),
     "layer": lambda x: F.layer_norm(x, (6,), torch.arange(6.0), torch.ones(6)),
     "layer_wide": lambda x: F.layer_norm(x, (7, 6)),
     "group": lambda x: F.group_norm(x, 2, torch.arange(4.0), torch.ones(4)),
@@ -158,7 +158,12 @@ def test_convolutions_in_double_precision_and_with_a_bias() -> None:
 def test_a_convolution_over_three_axes_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="over 3 axes is not compiled"):
         compile_functions(
-            {"f": (F.conv3d, (torch.zeros(1, 1, 3, 3, 3), torch.zeros(1, 1, 2, 2, 2)))}
+            {
+                "f": (
+                    lambda x, w: F.conv3d(x, w),
+                    (torch.zeros(1, 1, 3, 3, 3), torch.zeros(1, 1, 2, 2, 2)),
+                )
+            }
         )
 
 

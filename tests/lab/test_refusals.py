@@ -106,6 +106,11 @@ def test_an_operation_is_refused_with_another_way(function: Any, instead: Any, s
     np.testing.assert_array_equal(run(instead, X)["result"], function(X).numpy())
 
 
+def test_a_function_without_names_for_its_buffers() -> None:
+    with pytest.raises(ValueError, match=r"conv1d does not say .* wrap it"):
+        compile_functions({"f": (F.conv1d, (torch.zeros(1, 1, 3), torch.zeros(1, 1, 2)))})
+
+
 def test_an_argument_is_never_left_out_in_silence() -> None:
     assert "reduce" in refused(
         lambda x: x.scatter(0, torch.tensor([1]), torch.ones(1), reduce="multiply")
