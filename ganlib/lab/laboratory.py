@@ -10,15 +10,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import os
-import pickle
-import tempfile
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pooch
 import sympy as sp
 import torch
 from torch import Tensor
@@ -40,6 +37,7 @@ from ganlib.divergences import divergence
 from ganlib.formulas import compile_formula
 from ganlib.lab import compiler, flat
 from ganlib.lab.compiler import Module, compile_functions
+from ganlib.lab.compiler.cache import kept
 from ganlib.losses import critic_output
 
 __all__ = ["LOSSES", "PACKS", "PENALTIES", "Objective", "laboratory", "name_of"]
@@ -118,15 +116,8 @@ def laboratory(pack: int = 1, penalty: str = "none", hidden: tuple[int, ...] = (
         arguments share buffers by name; where a function returns a name that it was given, noise
         goes in and what is made of it comes out at the same place.
     """
-    kept = Path(pooch.os_cache("ganlib")) / "wasm" / f"{_key(pack, penalty, hidden)}.pickle"
-    if kept.is_file():
-        return pickle.loads(kept.read_bytes())  # written below, by this user
-    module = _compiled(pack, penalty, hidden)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as partial:
-        partial.write(pickle.dumps(module))
-    os.replace(partial.name, kept)  # a half-written file never has the name
-    return module
+    key = f"{_key(pack, penalty, hidden)}.json"
+    return Module.load(kept(key, lambda: _compiled(pack, penalty, hidden).dump()))
 
 
 def name_of(pack: int, penalty: str) -> str:
@@ -143,7 +134,8 @@ def _key(pack: int, penalty: str, hidden: tuple[int, ...]) -> str:
     files += sorted(Path(str(compiler.__file__)).parent.glob("*.py"))
     files += [Path(__file__), Path(__file__).with_name("runtime.c")]
     parts = [file.read_bytes() for file in files]
-    parts += [f"{pack} {penalty} {hidden} {torch.__version__} {version('ziglang')}".encode()]
+    made_by = [sys.version, torch.__version__, sp.__version__, version("ziglang")]
+    parts += [f"{pack} {penalty} {hidden} {made_by}".encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 

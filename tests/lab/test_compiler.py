@@ -195,18 +195,6 @@ def test_operations_in_every_shape(run: Any, dtype: torch.dtype) -> None:
         )
 
 
-def test_an_index_beyond_an_end_stays_inside(run: Any) -> None:
-    def f(x: Tensor, places: Tensor) -> dict[str, Tensor]:
-        put = torch.index_put(x, (places,), x[:4] * 10)
-        return {"index": x[places], "gather": x.gather(0, places), "put": put}
-
-    module = compile_functions({"f": (f, (torch.arange(5.0), torch.zeros(4, dtype=torch.int64)))})
-    given = {"x": [0, 1, 2, 3, 4], "places": [-9, 10**12, -1, 2]}
-    (answer,) = run(module, [{"function": "f", "set": given}])
-    assert answer["outputs"]["index"] == answer["outputs"]["gather"] == [0, 4, 4, 2]
-    assert answer["outputs"]["put"] == [0, 1, 30, 3, 20]
-
-
 def test_fused_loops_give_the_bits_of_single_loops(
     operations: compiler.Module, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,22 +18,34 @@ from ganlib.lab.compiler.recording import recording
 class _Finder(TorchDispatchMode):
     """Notes where the first call of an operation comes from."""
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, makes: Callable[[Tensor], bool] | None) -> None:
         super().__init__()
-        self.operation = operation
+        self.operation, self.makes = operation, makes
         self.frames: list[traceback.FrameSummary] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not self.frames and str(func.overloadpacket).rstrip("_") == self.operation:
+        result = func(*args, **(kwargs or {}))
+        if not self.frames and self._meant(func, result):
             self.frames = list(traceback.extract_stack())
-        return func(*args, **(kwargs or {}))
+        return result
+
+    def _meant(self, func: Any, result: Any) -> bool:
+        if self.makes is not None:
+            return isinstance(result, Tensor) and self.makes(result)
+        return str(func.overloadpacket).rstrip("_") == self.operation
 
 
 def blamed(
-    target: Any, function: Callable[..., Any], examples: Sequence[Tensor]
+    target: Any,
+    function: Callable[..., Any],
+    examples: Sequence[Tensor],
+    makes: Callable[[Tensor], bool] | None = None,
 ) -> tuple[str, str]:
-    """The line of the user's function that used an operation: "line 3 of file.py", its code."""
-    finder = _Finder(str(getattr(target, "overloadpacket", target)).rstrip("_"))
+    """The line of the user's function that used an operation: "line 3 of file.py", its code.
+
+    ``makes`` asks for the first operation with such a result in its place.
+    """
+    finder = _Finder(str(getattr(target, "overloadpacket", target)).rstrip("_"), makes)
     with finder, recording():
         function(*examples)
     called = [i for i, f in enumerate(finder.frames) if f.name == "blamed"]

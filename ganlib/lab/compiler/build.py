@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
-import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-import pooch
+from ganlib.lab.compiler.cache import kept
 
 _FLAGS = (
     "-target", "wasm32-wasi", "-mcpu=generic+simd128+bulk_memory", "-O3", "-fno-unroll-loops",
@@ -20,30 +21,31 @@ _FLAGS = (
 
 
 def build(source: str) -> bytes:
+    """The WebAssembly module of a C source."""
+    version = _zig()
+    content = "\0".join([source, *_FLAGS, version])
+    key = hashlib.sha256(content.encode()).hexdigest()[:32]
+    return kept(f"{key}.wasm", lambda: _compiled(source, _FLAGS, "module.wasm"))
+
+
+def _zig() -> str:
+    """The version of zig's compiler, which must be there."""
     if importlib.util.find_spec("ziglang") is None:
         raise ModuleNotFoundError(
-            "compiling for the browser needs zig's C compiler; install it with "
-            "`pip install ziglang` (the extra `lab` of ganlib holds it)"
+            "compiling needs zig's C compiler; install it with `pip install ziglang` (the extra "
+            "`lab` of ganlib holds it)"
         )
-    from importlib.metadata import version
+    return importlib.metadata.version("ziglang")
 
-    content = "\0".join([source, *_FLAGS, version("ziglang")])
-    key = hashlib.sha256(content.encode()).hexdigest()[:32]
-    cached = Path(pooch.os_cache("ganlib")) / "wasm" / f"{key}.wasm"
-    if cached.is_file():
-        return cached.read_bytes()
+
+def _compiled(source: str, flags: Sequence[str], name: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         # Relative names: nothing of this machine may reach the module.
-        Path(folder, "module.c").write_text(source)
-        command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS, "module.c", "-o", "module.wasm"]
+        Path(folder, "module.c").write_text(source, encoding="utf-8")
+        command = [sys.executable, "-m", "ziglang", "cc", *flags, "module.c", "-o", name]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(
                 f"zig could not compile the module; its first words: {done.stderr[:600]}"
             )
-        wasm = Path(folder, "module.wasm").read_bytes()
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as partial:
-        partial.write(wasm)
-    os.replace(partial.name, cached)  # a half-written file never has the name
-    return wasm
+        return Path(folder, name).read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -50,6 +51,25 @@ class Module:
     def size(self) -> int:
         """Bytes of the module as it travels, deflated."""
         return len(zlib.compress(self.wasm, 9))
+
+    def dump(self) -> bytes:
+        """All of it as JSON, for a file; :meth:`load` reads it."""
+        wasm = base64.b64encode(self.wasm).decode()
+        whole = {"wasm": wasm, "functions": self.metadata(), "source": self.source}
+        return json.dumps(whole).encode()
+
+    @classmethod
+    def load(cls, content: bytes) -> Module:
+        """The module that :meth:`dump` made these bytes of."""
+        whole = json.loads(content)
+        functions = {
+            name: Signature(*({
+                key: Buffer(b["index"], tuple(b["shape"]), b["dtype"])
+                for key, b in sides[side].items()
+            } for side in ("inputs", "outputs")))
+            for name, sides in whole["functions"].items()
+        }  # fmt: skip
+        return cls(base64.b64decode(whole["wasm"]), functions, whole["source"])
 
     def metadata(self) -> dict[str, Any]:
         """The signatures as plain JSON values, for the script that calls the module."""

@@ -110,7 +110,13 @@ def _named(result: Any) -> dict[str, Tensor]:
 
 
 def argument_names(function: Callable[..., Any], count: int) -> list[str]:
-    names = list(inspect.signature(function).parameters)
+    try:
+        names = list(inspect.signature(function).parameters)
+    except ValueError:  # a function of torch itself, written in C++
+        raise ValueError(
+            f"{getattr(function, '__name__', function)} does not say what its parameters are "
+            "called, and buffers are named after them: wrap it, as in lambda x: ..."
+        ) from None
     if len(names) < count:
         raise ValueError(f"{count} example arguments for a function of {', '.join(names)}")
     return names[:count]

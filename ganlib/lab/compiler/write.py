@@ -27,6 +27,19 @@ RANDOM = {
     torch.ops.aten.bernoulli, torch.ops.aten.multinomial, torch.ops.aten.native_dropout,
 }  # fmt: skip
 
+_COUNT = "compare with all edges and count"
+#: What to write in place of an operation that has no loop here.
+_INSTEAD = {
+    "bincount": "compare with all values and count: (x == torch.arange(n)[:, None]).sum(1)",
+    "bucketize": f"{_COUNT}: (x[:, None] > edges).sum(1)",
+    "histc": f"{_COUNT}: ((x >= low[:, None]) & (x < high[:, None])).sum(1)",
+    "kthvalue": "sort, and take the k-th: x.sort().values[k - 1]",
+    "masked_select": "its size depends on values: torch.where(mask, x, 0)",
+    "median": "sort, and take the middle: x.sort().values[(len(x) - 1) // 2]",
+    "nonzero": "its size depends on values: torch.where(mask, x, 0)",
+    "searchsorted": f"{_COUNT}: (x[:, None] > edges).sum(1)",
+}
+
 
 class Writer(fx.Interpreter):
     """Runs a graph on the example tensors and writes the C of each operation as it goes.
@@ -74,9 +87,11 @@ class Writer(fx.Interpreter):
             raise self.refusal()
         for made in results:
             if made.dtype not in C_TYPE:
-                raise self.refusal(f"makes a tensor of {made.dtype}; {kinds()} can be used")
+                what = f"makes a tensor of {made.dtype}; {kinds()} can be used"
+                raise self.refusal(what, lambda t, like=made: t.dtype == like.dtype)
             if made.device.type != "cpu":
-                raise self.refusal(f"makes a tensor on {made.device}; make it on the CPU")
+                what = f"makes a tensor on {made.device}; make it on the CPU"
+                raise self.refusal(what, lambda t: t.device.type != "cpu")
         results = [r.contiguous() for r in results]
         if node in self.constants:
             results = [self.embed(r) for r in results]
@@ -110,9 +125,9 @@ class Writer(fx.Interpreter):
                 self.program.declare(result)
             OPERATIONS[operation](self, arguments, *results)
             return
-        (result,) = results
+        result = results[0]
         template = template_of(operation, arguments, result.dtype)
-        if template is None:
+        if template is None or len(results) > 1:
             raise self.refusal()
         used = {k: v for k, v in arguments.items() if f"{{{k}}}" in template}
         place = next(self.places)
@@ -135,10 +150,15 @@ class Writer(fx.Interpreter):
         self.numbers[storage(value)] = flat
         return value
 
-    def refusal(self, what: str = "") -> NotImplementedError:
+    def refusal(
+        self, what: str = "", makes: Callable[[Tensor], bool] | None = None
+    ) -> NotImplementedError:
         """The error for the operation being written: what it is, and the line that used it."""
         assert self.node is not None
-        where, line = blamed(self.node.target, self.function, self.examples)
+        where, line = blamed(self.node.target, self.function, self.examples, makes)
+        instead = _INSTEAD.get(name_of(self.node))
+        if not what and instead:
+            what = f"cannot be compiled; {instead}"
         return NotImplementedError(
             f"{self.node.target} {what or 'cannot be compiled'} (in {self.name}, {where}: "
             f"`{line}`); what can be used is listed in ganlib.lab.compiler.POINTWISE and "

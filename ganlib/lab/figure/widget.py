@@ -6,9 +6,7 @@ import functools
 import inspect
 import itertools
 import re
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -243,19 +241,7 @@ def _compiled(
     flat.__wrapped__ = function  # type: ignore[attr-defined]
     examples = [control._example() for control in controls.values()]
     noise = any(isinstance(control, Noise) for control in controls.values())
-    try:
-        return compile_functions({"figure": (flat, examples)}, noise=noise), items
-    except RuntimeError as stopped:
-        if "_local_scalar_dense" not in str(stopped):
-            raise
-        frames = traceback.extract_tb(stopped.__traceback__)
-        file = getattr(getattr(function, "__code__", None), "co_filename", None)
-        own = [frame for frame in frames if frame.filename == file] or frames
-        raise NotImplementedError(
-            f"line {own[-1].lineno} of {Path(own[-1].filename).name} asks for the value of a "
-            f"tensor, which is not known when the function is compiled: `{own[-1].line}`; choose "
-            "with torch.where(condition, a, b) or lab.choose(number, [a, b, c])"
-        ) from None
+    return compile_functions({"figure": (flat, examples)}, noise=noise), items
 
 
 def _first_paragraph(function: Callable[..., Any]) -> str:
