@@ -80,12 +80,6 @@ fuzz: environment  ## compiled functions against torch: random compositions, bit
 bench: environment  ## measure the library; prints ratios of one run
 	@$(PY) -m tools.bench
 
-# make fuzz [FUNCTIONS=2000] [SEED=0]
-FUNCTIONS ?= 2000
-SEED ?= 0
-fuzz: environment  ## compiled functions against torch: random compositions, bit for bit
-	@$(PY) -m tools.fuzz --functions $(FUNCTIONS) --seed $(SEED)
-
 EDITIONS := build/exercises/complete
 exercises: $(EDITIONS)  ## student's and instructor's editions, and the graders
 $(EDITIONS): requirements.txt tools/exercises.py $(wildcard exercises/*.py exercises/*/*) | environment

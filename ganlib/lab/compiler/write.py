@@ -87,8 +87,8 @@ class Writer(fx.Interpreter):
             raise self.refusal()
         for made in results:
             if made.dtype not in C_TYPE:
-                what = f"makes a tensor of {made.dtype}; {kinds()} can be used"
-                raise self.refusal(what, lambda t, like=made: t.dtype == like.dtype)
+                what, kind = f"makes a tensor of {made.dtype}; {kinds()} can be used", made.dtype
+                raise self.refusal(what, lambda t: t.dtype == kind)  # noqa: B023 - raised at once
             if made.device.type != "cpu":
                 what = f"makes a tensor on {made.device}; make it on the CPU"
                 raise self.refusal(what, lambda t: t.device.type != "cpu")
