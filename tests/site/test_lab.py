@@ -337,13 +337,37 @@ def test_controls_move_what_they_should_and_numbers_are_the_modules(
     assert not faults, f"{figure.name}:\n" + "\n".join(faults)
 
 
+def check_stills(page: Any) -> None:
+    """Each figure of the page is a picture with words and numbers."""
+    lives = page.locator(".ganlib-live")
+    for number in range(lives.count()):
+        image = lives.nth(number).locator(".ganlib-still img")
+        assert image.is_visible()
+        assert len((image.get_attribute("alt") or "").split()) >= 4
+        box = image.bounding_box()
+        assert box is not None
+        assert box["width"] > 200
+        assert box["height"] > 100
+        assert lives.nth(number).locator(".ganlib-still td").count() > 0
+        assert not lives.nth(number).locator(".ganlib-view").is_visible()
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_is_fetched_before_it_is_near_the_view(
+def test_without_scripts_each_figure_is_a_still_with_its_numbers(
     name: str, address: str, chromium: Any
 ) -> None:
-    context = chromium.new_context(viewport={"width": 1280, "height": 300})
-    visit = Visit(context, f"{address}/{name}.html")
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/{name}.html", wait_until="load")
+    check_stills(page)
+    page.locator(".ganlib-still summary").first.click()
+    assert page.locator(".ganlib-still table").first.is_visible()
+    context.close()
+
+
+def check_nothing_is_fetched_early(visit: Visit, near_the_view: int) -> None:
+    """What lies far below the view of a page just opened was not asked for."""
     visit.page.wait_for_timeout(200)
     asked = {url.rsplit("/", 1)[-1] for url in visit.requested if "/_static/live/" in url}
     asked = {file for file in asked if not file.startswith("page-")}
@@ -352,56 +376,25 @@ def test_nothing_is_fetched_before_it_is_near_the_view(
         "[f.dataset.state.split('/').at(-1), f.getBoundingClientRect().top, f.dataset.live])"
     )
     # The page grows while its formulas are set: what lies far below was never near.
-    far = {state for state, top, _ in tops if top > 1200}
-    near = {state for state, top, _ in tops if top <= 1200}
+    far = {state for state, top, _ in tops if top > near_the_view}
+    near = {state for state, top, _ in tops if top <= near_the_view}
     assert not asked & (far - near)
     if not near:
         assert asked == set()
-    assert not [live for state, top, live in tops if top > 1200 and live]
-    context.close()
+    assert not [live for state, top, live in tops if top > near_the_view and live]
 
 
+# One load of a page serves all that a phone shows: a page takes seconds to set its formulas.
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PAGES)
-def test_without_scripts_and_on_paper_each_figure_is_a_still_with_its_numbers(
+def test_figures_come_when_near_fit_a_phone_follow_the_theme_and_print(
     name: str, address: str, chromium: Any
 ) -> None:
-    def check(page: Any) -> None:
-        lives = page.locator(".ganlib-live")
-        for number in range(lives.count()):
-            image = lives.nth(number).locator(".ganlib-still img")
-            assert image.is_visible()
-            assert len((image.get_attribute("alt") or "").split()) >= 4
-            box = image.bounding_box()
-            assert box is not None
-            assert box["width"] > 200
-            assert box["height"] > 100
-            assert lives.nth(number).locator(".ganlib-still td").count() > 0
-            assert not lives.nth(number).locator(".ganlib-view").is_visible()
-
-    bare = chromium.new_context(java_script_enabled=False)
-    page = bare.new_page()
-    page.goto(f"{address}/{name}.html", wait_until="load")
-    check(page)
-    page.locator(".ganlib-still summary").first.click()
-    assert page.locator(".ganlib-still table").first.is_visible()
-    bare.close()
-
-    context = chromium.new_context()
-    visit = Visit(context, f"{address}/{name}.html")
-    visit.page.evaluate(ENLIVEN)
-    visit.page.emulate_media(media="print")
-    check(visit.page)
-    assert visit.page.locator(".ganlib-still table").first.is_visible()
-    context.close()
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("name", PAGES)
-def test_figures_fit_a_phone_and_follow_the_theme(name: str, address: str, chromium: Any) -> None:
-    context = chromium.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
+    context = chromium.new_context(viewport={"width": 360, "height": 300}, has_touch=True)
     visit = Visit(context, f"{address}/{name}.html")
     page = visit.page
+    check_nothing_is_fetched_early(visit, 1200)
+    page.set_viewport_size({"width": 360, "height": 740})
     assert {fate for _, fate in page.evaluate(ENLIVEN)} == {"yes"}
     narrow = page.evaluate(OVERFLOW)
     assert narrow["scroll"] <= narrow["width"], narrow
@@ -421,6 +414,9 @@ def test_figures_fit_a_phone_and_follow_the_theme(name: str, address: str, chrom
         "f => getComputedStyle(f.parentElement).backgroundColor)"
     )
     assert set(grounds) == {"rgba(0, 0, 0, 0)"}, "the theme puts a light ground under outputs"
+    page.emulate_media(media="print")
+    check_stills(page)
+    assert page.locator(".ganlib-still table").first.is_visible()
     assert visit.complaints == []
     context.close()
 

@@ -83,7 +83,7 @@ def test_a_page_fails_no_more_rules_than_is_known(
     for width, theme in VIEWS:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(THEME, theme)
-        page.wait_for_timeout(300)  # colours change by a transition
+        page.wait_for_timeout(1000)  # colours change by a transition, tab stops after a resize
         found = page.evaluate(AXE)
         for rule, (count, _) in found.items():
             seen[kind(name)][rule] = max(seen[kind(name)][rule], count)
