@@ -247,6 +247,12 @@ class FDivergence:
                 f"data has {data.shape[-1]} outcomes and fake has {fake.shape[-1]}; the last axes "
                 "must list the same outcomes"
             )
+        pairs = zip(reversed(data.shape), reversed(fake.shape), strict=False)
+        if any(m != n and 1 not in (m, n) for m, n in pairs):
+            raise ValueError(
+                f"data has shape {tuple(data.shape)} and fake {tuple(fake.shape)}; leading axes "
+                "must be equal, or 1"
+            )
         own = self._torch
         dtype = torch.promote_types(data.dtype, fake.dtype)
         wide_p, wide_q = torch.broadcast_tensors(data.double(), fake.double())
