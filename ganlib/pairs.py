@@ -98,7 +98,7 @@ class _Squares(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        x, y = _centred(*ctx.saved_tensors)
+        x, y = ctx.saved_tensors
         grad = 2 * grads[0]
         return (
             grad.sum(-1, keepdim=True) * x - grad @ y,
@@ -107,16 +107,10 @@ class _Squares(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        x, y = _centred(*ctx.saved_tensors)
+        x, y = ctx.saved_tensors
         along_x, along_y = tangents
         own = (x * along_x).sum(-1)[..., :, None] + (y * along_y).sum(-1)[..., None, :]
         return 2 * (own - along_x @ y.mT - x @ along_y.mT)
-
-
-def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    # Slopes are made of products, which lose the digits of points far from the origin.
-    centre = y.detach().mean(-2, keepdim=True)
-    return x - centre, y - centre
 
 
 def squares(x: Tensor, y: Tensor) -> Tensor:

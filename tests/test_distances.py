@@ -128,6 +128,17 @@ class TestArithmetic:
         # To the last bit that float32 has for the answer.
         assert value == PLANE[name](x.double(), y.double()).float()
 
+    @pytest.mark.parametrize("name", ["energy", "mmd2"])
+    def test_the_slope_keeps_its_digits_far_away_too(self, name) -> None:
+        x, y = torch.randn(2, 20, 2, generator=rng(1), dtype=torch.float64).unbind()
+        slopes = [
+            function(lambda p: ALL[name](p, far + y))(far + x)
+            for far in (0.0, 2.0**30)  # where x and y keep 22 bits behind the point
+            for function in (torch.func.grad, torch.func.jacfwd)
+        ]
+        for slope in slopes[1:]:
+            torch.testing.assert_close(slope, slopes[0], rtol=1e-5, atol=1e-6)
+
     @pytest.mark.parametrize("name", {**PLANE, **LINE})
     @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
     def test_half_precision(self, name, half) -> None:
