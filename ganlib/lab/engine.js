@@ -1,5 +1,5 @@
 // One training run on a compiled module, and the worker that drives it for the page.
-// The twin of `Run` in gan.py: the same draws in the same order, so the same bits.
+// The twin of `Run` in gan/run.py: the same draws in the same order, so the same bits.
 import { load } from "./runtime.js";
 
 // Each use of noise has streams of its own: number 8 n + use is its n-th draw.

@@ -102,11 +102,23 @@ function interact(model, el, { functions: { figure }, draw }) {
     figure.run();
   }
 
+  // False where the module stopped; what it had written before it stopped is not shown as a result.
+  function computed() {
+    try {
+      compute();
+      return true;
+    } catch (error) {
+      if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+      for (const view of Object.values(figure.outputs)) view.fill(NaN);
+      return false;
+    }
+  }
+
   function update() {
     frame = 0;
-    compute();
+    const stopped = computed() ? "" : "No picture here: an index lies outside its tensor, or an integer is divided by 0.";
     for (const { layers, plot, note } of panels) {
-      note.textContent = layers.map(missing).filter(Boolean).join("; ");
+      note.textContent = stopped || layers.map(missing).filter(Boolean).join("; ");
       note.hidden = !note.textContent;
       plot.draw(layers);
     }

@@ -193,6 +193,12 @@ def _leave() -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
 
+_STOPPED = (
+    "the compiled module stopped in {}: {}; an index lies outside its tensor, or an integer is "
+    "divided by zero. Its outputs are half written: check the inputs, and run it again"
+)
+
+
 def _caller(store: wasmtime.Store, function: Any, what: str) -> Any:
     """A call with plain integers of 32 bits, both ways; a trap becomes a RuntimeError."""
     import wasmtime
@@ -203,11 +209,7 @@ def _caller(store: wasmtime.Store, function: Any, what: str) -> Any:
             result = function(store, *((int(a) + 2**31) % 2**32 - 2**31 for a in arguments))
         except (wasmtime.Trap, wasmtime.WasmtimeError) as stopped:
             reason = str(stopped).split("wasm trap:")[-1].strip().splitlines()[0]
-            raise RuntimeError(
-                f"the compiled module stopped in {what}: {reason}; its memory may be half "
-                "written: start the module again, and check the inputs (an integer divided by "
-                "zero, or an index outside its tensor, stops it)"
-            ) from stopped
+            raise RuntimeError(_STOPPED.format(what, reason)) from stopped
         return result % 2**32 if isinstance(result, int) else result
 
     return call

@@ -1,0 +1,171 @@
+"""The laboratory as a widget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
+from ganlib.lab.gan.presets import PRESETS, preset_named
+from ganlib.lab.gan.run import Record, Run
+from ganlib.lab.gan.still import in_words, numbers, picture, shown_steps
+from ganlib.lab.laboratory import (
+    EVERY,
+    KEPT,
+    LOSSES,
+    PACKS,
+    PENALTIES,
+    PERFECT,
+    SHOWN,
+    laboratory,
+    name_of,
+)  # fmt: skip
+from ganlib.lab.widget import Live, Still, table
+
+
+class GanLab(Live):
+    """The laboratory: a GAN on the plane that trains in the reader's page.
+
+    Parameters
+    ----------
+    preset
+        A name of :data:`PRESETS`.
+    compare
+        Settings in which a second run, from the same seed, differs from the first: two runs
+        side by side. None for one run.
+    name
+        The widget's name on its page, part of addresses.
+    **changes
+        Settings that differ from the preset's: names of :data:`DEFAULTS`.
+
+    Attributes
+    ----------
+    values
+        ``preset``, ``settings`` (all of them) and ``compare`` (all of the second run's, or
+        None), as the reader has set them.
+
+    Raises
+    ------
+    ValueError
+        For an unknown preset or setting, or a value outside its limits.
+
+    Examples
+    --------
+    ``GanLab("collapse")`` is the widget; ``GanLab("collapse").run(2000, seed=3)`` trains here,
+    with the page's own module, and returns a :class:`Record`.
+    """
+
+    kind = "gan"
+
+    def __init__(
+        self,
+        preset: str = "collapse",
+        /,
+        *,
+        compare: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **changes: Any,
+    ) -> None:
+        chosen = preset_named(preset)
+        first = settings(**{**chosen.settings, **changes})
+        second = None if compare is None else settings(**{**first, **compare})
+        super().__init__(
+            name=preset if name is None else name,
+            compiled={
+                name_of(pack, penalty): laboratory(pack, penalty)
+                for pack in PACKS
+                for penalty in PENALTIES
+            },
+            spec=_spec(preset),
+            values={"preset": preset, "settings": first, "compare": second},
+        )
+
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """All values, with what is left out as it was; see :class:`ganlib.lab.widget.Live`."""
+        if unknown := values.keys() - {"preset", "settings", "compare"}:
+            raise ValueError(
+                f"values has {', '.join(sorted(unknown))}; it holds preset, settings and compare"
+            )
+        before = self.values
+        preset = values.get("preset", before.get("preset"))
+        preset_named(preset)
+        old = before.get("settings", DEFAULTS)
+        first = settings(**{**old, **values.get("settings", {})})
+        second = values.get("compare", before.get("compare"))
+        if second is not None:
+            second = settings(**{**first, **second})
+        return {"preset": preset, "settings": first, "compare": second}
+
+    def run(self, steps: int, /, **changes: Any) -> Record:
+        """Train here for so many steps, from the first, with the page's own module.
+
+        Parameters
+        ----------
+        steps
+            Steps of the generator; a run that diverges stops before.
+        **changes
+            Settings that differ from the widget's, such as ``seed=3``.
+
+        Returns
+        -------
+        Record
+            The same numbers as in the page, to the last bit.
+        """
+        if steps < 0:
+            raise ValueError(f"steps is {steps}; it must be 0 or more")
+        run = Run(settings(**{**self.values["settings"], **changes}))
+        while run.step < steps and not run.diverged:
+            run.both()
+        return run.record()
+
+    def still(self) -> Still:
+        """A run of the preset's number of steps: its samples, its field, its scores."""
+        preset = PRESETS[self.values["preset"]]
+        runs = [self.run(preset.steps)]
+        if self.values["compare"] is not None:
+            runs.append(self.run(preset.steps, **self.values["compare"]))
+        labels = ["A", "B"] if len(runs) > 1 else [""]
+        said = [
+            f"{label} {in_words(record)}".strip()
+            for label, record in zip(labels, runs, strict=False)
+        ]
+        rows = [
+            [f"{label} {name}".strip(), *values]
+            for label, record in zip(labels, runs, strict=False)
+            for name, *values in numbers(record)
+        ]
+        columns = ["", *(f"step {int(s)}" for s in shown_steps(runs[0]))]
+        return Still(
+            picture(runs, labels),
+            "image/png",
+            f"{preset.title}: data and generated samples over the discriminator's field, and the "
+            f"scores by step. {' '.join(said)}",
+            table(f"{preset.title}: scores by step", columns, rows),
+        )
+
+
+def _spec(preset: str) -> dict[str, Any]:
+    controls = [dict(control) for control in CONTROLS]
+    for control in controls:
+        if control["kind"] == "menu":  # a menu's value is a place, as in every widget
+            control["value"] = control["names"].index(control["value"])
+    return {
+        "title": "A laboratory for GANs on the plane",
+        "alt": "Data, generated samples and the discriminator's field, with the scores by step.",
+        "presets": [
+            {"name": name, "title": p.title, "claim": p.claim, "try": p.suggestion,
+             "settings": p.settings, "steps": p.steps}
+            for name, p in PRESETS.items()
+        ],
+        "defaults": DEFAULTS,
+        "controls": controls,
+        "targets": {
+            name: {"label": t.label, "anchors": t.anchors.flatten().tolist(), "std": t.std,
+                   "limits": t.limits, "modes": t.modes}
+            for name, t in TARGETS.items()
+        },
+        "losses": [
+            {"name": name, "label": o.label, "logistic": o.logistic} for name, o in LOSSES.items()
+        ],
+        "every": EVERY, "kept": KEPT, "perfect": PERFECT, "shown": SHOWN,
+    }  # fmt: skip
