@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 from collections.abc import Callable, Sequence
@@ -26,6 +27,11 @@ RANDOM = {
     torch.ops.aten.randint, torch.ops.aten.randperm, torch.ops.aten.normal,
     torch.ops.aten.bernoulli, torch.ops.aten.multinomial, torch.ops.aten.native_dropout,
 }  # fmt: skip
+
+
+def _has_dtype(dtype: torch.dtype, tensor: Tensor) -> bool:
+    return tensor.dtype == dtype
+
 
 _COUNT = "compare with all edges and count"
 #: What to write in place of an operation that has no loop here.
@@ -88,7 +94,7 @@ class Writer(fx.Interpreter):
         for made in results:
             if made.dtype not in C_TYPE:
                 what = f"makes a tensor of {made.dtype}; {kinds()} can be used"
-                raise self.refusal(what, lambda t, like=made: t.dtype == like.dtype)
+                raise self.refusal(what, functools.partial(_has_dtype, made.dtype))
             if made.device.type != "cpu":
                 what = f"makes a tensor on {made.device}; make it on the CPU"
                 raise self.refusal(what, lambda t: t.device.type != "cpu")
