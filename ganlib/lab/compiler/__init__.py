@@ -12,7 +12,9 @@ transpose, select, split, expand ...) cost nothing: torch computes their strides
 A compiled function computes what torch computes on a CPU (:mod:`tools.fuzz` compares), integers
 exactly, or it is refused. Where torch has no answer: a float beyond an integer's range becomes the
 nearest integer there is, NaN becomes 0; -2**63 // -1 is -2**63. Where torch raises, at an index
-outside its tensor or at an integer divided by zero, the module stops. The rooms, imports downwards::
+outside its tensor or at an integer divided by zero, the module stops.
+
+The rooms, imports downwards::
 
     program          a module of several functions, their shared buffers; compile_functions
     trace            a function -> a graph of ATen operations (recording, decompositions, windows)
