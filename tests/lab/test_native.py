@@ -147,5 +147,5 @@ def test_a_wrong_place_stops_it_and_it_can_go_on() -> None:
 
 def test_elsewhere_it_says_what_to_do(game: Module, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native.sys, "platform", "darwin")
-    with pytest.raises(NotImplementedError, match=r"fast=True, or start .* runtime\.start"):
+    with pytest.raises(NotImplementedError, match=r"fast=True, or start .*runtime\.start"):
         native.start(game)
