@@ -63,10 +63,10 @@ def real_batches(data: Data, like: Tensor) -> Batches:
         )
     if not torch.isfinite(x).all():
         raise ValueError("data holds NaN or infinite values; remove those rows first")
-    held = _placed(data, like)
+    held, total, device = _placed(data, like), len(x), like.device
 
     def from_tensors(count: int, rng: torch.Generator) -> Batch:
-        rows = torch.randint(len(x), (count,), generator=rng, device="cpu").to(like.device)
+        rows = torch.randint(total, (count,), generator=rng, device="cpu").to(device)
         return held[rows] if isinstance(held, Tensor) else (held[0][rows], held[1][rows])
 
     return from_tensors
@@ -78,11 +78,12 @@ def latents(generator: nn.Module, latent: int | Latents | None, like: Tensor) ->
     Standard normal, of the shape that the generator's first layer takes
     (:func:`ganlib.networks.latent_shape`), unless ``latent`` is a function that draws them.
     """
+    device, dtype = like.device, like.dtype
     if callable(latent):
-        return lambda count, rng: latent(count, rng).to(like.device, like.dtype)
+        return lambda count, rng: latent(count, rng).to(device, dtype)
     shape = latent_shape(generator, latent)
     return lambda count, rng: torch.randn(count, *shape, generator=rng, device="cpu").to(
-        like.device, like.dtype
+        device, dtype
     )
 
 

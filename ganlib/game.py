@@ -118,9 +118,12 @@ class Game:
         ``generator`` is the game's own, or a :class:`Bound` one.
         """
         z, *condition = parts(latent)
-        with self._precision(z):
+        if self.autocast is None:
             made = generator(z, *condition)
-        return whole((made.to(z.dtype), *condition))
+        else:
+            with self._precision(z):
+                made = generator(z, *condition).to(z.dtype)
+        return whole((made, *condition))
 
     def discriminator_cost(
         self,
@@ -153,9 +156,9 @@ class Game:
         cost = self.loss.discriminator(on_real, on_fake, *self._values(settings))
         if self.penalty is not None:
             arguments = (_still(critic), real, fake, mix)[: 4 if self.takes_mix else 3]
-            with self._precision(parts(real)[0]):
-                paid = self.penalty(*arguments)
-            cost = cost + settings.get("penalty", 1.0) * paid.to(cost.dtype)
+            with self._precision(parts(real)[0]) if self.autocast else nullcontext():
+                paid = self.penalty(*arguments).to(cost.dtype)
+            cost = cost + settings.get("penalty", 1.0) * paid
         return cost
 
     def generator_cost(
@@ -171,10 +174,10 @@ class Game:
 
     def outputs(self, critic: Critic, batch: Batch) -> Tensor:
         """The critic's raw outputs on a batch that is packed already."""
-        first, *condition = parts(batch)
-        with self._precision(first):
-            output = critic(first, *condition)
-        return output if self.autocast is None else output.float()
+        if self.autocast is None:
+            return critic(*parts(batch))
+        with self._precision(parts(batch)[0]):
+            return critic(*parts(batch)).float()
 
     def packed(self, batch: Batch) -> Batch:
         """A batch as the discriminator sees it: ``pack`` samples side by side."""
@@ -186,8 +189,6 @@ class Game:
         return [settings[str(symbol)] for symbol in self.loss.symbols]
 
     def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
-        if self.autocast is None:
-            return nullcontext()
         return torch.autocast(like.device.type, self.autocast)
 
     def _side_by_side(self, samples: Tensor) -> Tensor:

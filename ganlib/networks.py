@@ -24,7 +24,7 @@ from ganlib.optimisers import Rate, rate_at
 __all__ = [
     "Dropout",
     "GaussianNoise",
-    "Labelled",
+    "Conditional",
     "dcgan_discriminator",
     "dcgan_generator",
     "latent_shape",
@@ -173,7 +173,7 @@ def _drawn_as_dcgan(network: nn.Sequential) -> nn.Sequential:
     return network
 
 
-class Labelled(nn.Module):
+class Conditional(nn.Module):
     """A network with a condition: its input and the condition y side by side.
 
     A generator is called with (z, y), a critic with (x, y); a class number becomes a one-hot row,
@@ -349,12 +349,12 @@ def latent_shape(generator: nn.Module, size: int | None = None) -> tuple[int, ..
         return (size or first.in_channels, *(1 for _ in first.kernel_size))
     if size is not None:
         return (size,)
-    if isinstance(generator, Labelled) and generator.classes is None:
+    if isinstance(generator, Conditional) and generator.classes is None:
         first = None  # the width of a condition of numbers is nowhere written
     if isinstance(first, nn.Unflatten):
         return (math.prod(first.unflattened_size),)
     if isinstance(first, nn.Linear):
-        classes = generator.classes if isinstance(generator, Labelled) else 0
+        classes = generator.classes if isinstance(generator, Conditional) else 0
         return (first.in_features - (classes or 0),)
     raise ValueError(
         f"the latent size cannot be read off {type(generator).__name__}; pass latent=<size>, or "

@@ -96,8 +96,8 @@ def test_packs_stand_side_by_side_and_leave_images_images() -> None:
 
 
 def test_conditions_reach_both_players_and_every_penalty() -> None:
-    generator = networks.Labelled(networks.mlp(2 + 3, 8, 2, seed=1), 3)
-    critic = networks.Labelled(networks.mlp(2 + 3, 8, 1, seed=2), 3)
+    generator = networks.Conditional(networks.mlp(2 + 3, 8, 2, seed=1), 3)
+    critic = networks.Conditional(networks.mlp(2 + 3, 8, 1, seed=2), 3)
     y, other = torch.arange(8) % 3, torch.arange(8) % 2
     hot = torch.nn.functional.one_hot(y, 3).float()
     game = Game(generator, critic, losses.hinge())
@@ -125,7 +125,7 @@ def test_conditions_reach_both_players_and_every_penalty() -> None:
 
 
 def test_a_condition_of_numbers() -> None:
-    network = networks.Labelled(networks.mlp(2 + 4, 1, seed=1))
+    network = networks.Conditional(networks.mlp(2 + 4, 1, seed=1))
     y = torch.randn(8, 4)
     assert torch.equal(network(REAL, y), network.network(torch.cat([REAL, y], 1)))
     assert same_condition(FAKE, (REAL, y))[1] is y

@@ -47,9 +47,9 @@ def test_the_shape_of_a_latent_is_read_off_the_first_layer() -> None:
     assert networks.latent_shape(networks.dcgan_generator(9, 16)) == (9,)
     assert networks.latent_shape(nn.ConvTranspose2d(5, 1, 4)) == (5, 1, 1)
     assert networks.latent_shape(nn.ConvTranspose2d(5, 1, 4), 5) == (5, 1, 1)
-    assert networks.latent_shape(networks.Labelled(networks.mlp(7, 2), 3)) == (4,)
+    assert networks.latent_shape(networks.Conditional(networks.mlp(7, 2), 3)) == (4,)
     assert networks.latent_shape(nn.Tanh(), 3) == (3,)
-    for generator in (nn.Tanh(), networks.Labelled(networks.mlp(7, 2))):
+    for generator in (nn.Tanh(), networks.Conditional(networks.mlp(7, 2))):
         with pytest.raises(ValueError, match="pass latent=<size>"):
             networks.latent_shape(generator)
 

@@ -464,8 +464,8 @@ class _Pairs:
 
 def _labelled_pair() -> tuple[nn.Module, nn.Module]:
     return (
-        networks.Labelled(networks.mlp(1 + 2, 16, 1, seed=1), 2),
-        networks.Labelled(networks.mlp(1 + 2, 16, 1, seed=2), 2),
+        networks.Conditional(networks.mlp(1 + 2, 16, 1, seed=1), 2),
+        networks.Conditional(networks.mlp(1 + 2, 16, 1, seed=2), 2),
     )
 
 

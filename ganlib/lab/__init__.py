@@ -7,6 +7,7 @@ Jupyter and in the published page alike. Imports run downwards only::
     laboratory       what GanLab computes, as one module: the step, its noise, the scores
     widget           Live: what widgets share: state, the still figure, the page's form of it
     assets           the scripts (*.js, live.css), joined to one bundle a kind of widget
+    native           the same C as a shared library of this machine, for studies of many runs
     runtime          starts a module in Python, as runtime.js does in a browser: the same bits
     compiler         torch functions -> C (with runtime.c) -> one small module
 

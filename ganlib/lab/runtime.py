@@ -11,9 +11,8 @@ import atexit
 import ctypes
 import functools
 import importlib.util
-import math
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from ganlib.lab.compiler import Buffer, Module
 if TYPE_CHECKING:
     import wasmtime
 
-__all__ = ["Function", "Running", "start"]
+__all__ = ["STOPPED", "Function", "Running", "running", "start"]
 
 _NOISE = ("uniform", "normal")
 
@@ -145,23 +144,53 @@ def start(module: Module) -> Running:
     whole = np.frombuffer(memoryview(block), dtype=np.uint8)
     address = _caller(store, exports["address"], "address")
 
+    fill = {name: _caller(store, exports[name], name) for name in _NOISE if name in exports}
+    return running(
+        module,
+        whole,
+        address,
+        lambda name: _caller(store, exports[f"run_{name}"], f"the function {name}"),
+        fill,
+    )
+
+
+def running(
+    module: Module,
+    memory: np.ndarray,
+    address: Callable[[int], int],
+    caller: Callable[[str], Callable[[], Any]],
+    fill: Mapping[str, Any],
+) -> Running:
+    """A module's functions over the bytes that hold its buffers.
+
+    Parameters
+    ----------
+    module
+        Its signatures are read.
+    memory
+        The bytes.
+    address
+        Number of a buffer -> its place in ``memory``.
+    caller
+        Name of a function -> a call that computes it.
+    fill
+        Kind of noise -> a call with (place in ``memory``, count, seed, stream).
+    """
+
     def view(buffer: Buffer) -> np.ndarray:
-        kind = np.dtype(buffer.dtype)
         at = address(buffer.index)
-        size = math.prod(buffer.shape) * kind.itemsize
-        return whole[at : at + size].view(kind).reshape(buffer.shape)
+        return memory[at : at + buffer.bytes].view(buffer.dtype).reshape(buffer.shape)
 
     functions = {
         name: Function(
             name,
             {key: view(buffer) for key, buffer in signature.inputs.items()},
             {key: view(buffer) for key, buffer in signature.outputs.items()},
-            _caller(store, exports[f"run_{name}"], f"the function {name}"),
+            caller(name),
         )
         for name, signature in module.functions.items()
     }
-    fill = {name: _caller(store, exports[name], name) for name in _NOISE if name in exports}
-    return Running(functions, whole, fill)
+    return Running(functions, memory, fill)
 
 
 @functools.lru_cache(maxsize=32)
@@ -193,7 +222,8 @@ def _leave() -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
 
-_STOPPED = (
+#: What is said where a module stops: of which function, and for what reason.
+STOPPED = (
     "the compiled module stopped in {}: {}; an index lies outside its tensor, or an integer is "
     "divided by zero. Its outputs are half written: check the inputs, and run it again"
 )
@@ -209,7 +239,7 @@ def _caller(store: wasmtime.Store, function: Any, what: str) -> Any:
             result = function(store, *((int(a) + 2**31) % 2**32 - 2**31 for a in arguments))
         except (wasmtime.Trap, wasmtime.WasmtimeError) as stopped:
             reason = str(stopped).split("wasm trap:")[-1].strip().splitlines()[0]
-            raise RuntimeError(_STOPPED.format(what, reason)) from stopped
+            raise RuntimeError(STOPPED.format(what, reason)) from stopped
         return result % 2**32 if isinstance(result, int) else result
 
     return call

@@ -20,8 +20,13 @@ pytest.importorskip("ziglang")
 
 from ganlib import losses, networks, penalties
 from ganlib.divergences import divergence
+<<<<<<< HEAD
 from ganlib.lab import compiler, flat
 from ganlib.lab.compiler import build, compile_functions, write
+=======
+from ganlib.lab import compiler
+from ganlib.lab.compiler import build, cache, compile_functions, write
+>>>>>>> compiler
 
 BATCH = 16
 EPSILON = 1e-4  # with 1e-8 Adam turns the rounding of tiny gradients into whole steps
@@ -388,7 +393,7 @@ def test_arguments_of_one_name_are_one_buffer_and_outputs_are_written_back(run: 
 def test_the_module_imports_nothing_and_is_built_the_same_twice(
     operations: compiler.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(build.pooch, "os_cache", lambda _: tmp_path)
+    monkeypatch.setattr(cache.pooch, "os_cache", lambda _: tmp_path)
     again = compile_functions({name: (_wrap(name), (X, Y)) for name in FUNCTIONS})
     assert again.source == operations.source
     assert again.wasm == operations.wasm

@@ -22,13 +22,13 @@ _FLAGS = (
 
 def build(source: str) -> bytes:
     """The WebAssembly module of a C source."""
-    version = _zig()
+    version = zig()
     content = "\0".join([source, *_FLAGS, version])
     key = hashlib.sha256(content.encode()).hexdigest()[:32]
-    return kept(f"{key}.wasm", lambda: _compiled(source, _FLAGS, "module.wasm"))
+    return kept(f"{key}.wasm", lambda: compiled(source, _FLAGS, "module.wasm"))
 
 
-def _zig() -> str:
+def zig() -> str:
     """The version of zig's compiler, which must be there."""
     if importlib.util.find_spec("ziglang") is None:
         raise ModuleNotFoundError(
@@ -38,7 +38,8 @@ def _zig() -> str:
     return importlib.metadata.version("ziglang")
 
 
-def _compiled(source: str, flags: Sequence[str], name: str) -> bytes:
+def compiled(source: str, flags: Sequence[str], name: str) -> bytes:
+    """The file of this name that zig's C compiler makes of a source."""
     with tempfile.TemporaryDirectory() as folder:
         # Relative names: nothing of this machine may reach the module.
         Path(folder, "module.c").write_text(source, encoding="utf-8")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,11 @@ class Buffer:
     index: int
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that it takes in memory."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def explained(
         return NotImplementedError(
             f"{where} asks for the value of a tensor, which is not known when the function is "
             f"compiled: `{line}`; choose with torch.where(condition, a, b) or lab.choose(number, "
-            "[a, b, c])"
+            "[a, b, c]), and read at a place with x[k.reshape(1)]"
         )
     if device := _ELSEWHERE.search(str(stopped)):
         return NotImplementedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 from collections.abc import Callable, Sequence
@@ -26,6 +27,11 @@ RANDOM = {
     torch.ops.aten.randint, torch.ops.aten.randperm, torch.ops.aten.normal,
     torch.ops.aten.bernoulli, torch.ops.aten.multinomial, torch.ops.aten.native_dropout,
 }  # fmt: skip
+
+
+def _has_dtype(dtype: torch.dtype, tensor: Tensor) -> bool:
+    return tensor.dtype == dtype
+
 
 _COUNT = "compare with all edges and count"
 #: What to write in place of an operation that has no loop here.
@@ -87,8 +93,13 @@ class Writer(fx.Interpreter):
             raise self.refusal()
         for made in results:
             if made.dtype not in C_TYPE:
+<<<<<<< HEAD
                 what, kind = f"makes a tensor of {made.dtype}; {kinds()} can be used", made.dtype
                 raise self.refusal(what, lambda t: t.dtype == kind)  # noqa: B023 - raised at once
+=======
+                what = f"makes a tensor of {made.dtype}; {kinds()} can be used"
+                raise self.refusal(what, functools.partial(_has_dtype, made.dtype))
+>>>>>>> compiler
             if made.device.type != "cpu":
                 what = f"makes a tensor on {made.device}; make it on the CPU"
                 raise self.refusal(what, lambda t: t.device.type != "cpu")
