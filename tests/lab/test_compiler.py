@@ -20,13 +20,8 @@ pytest.importorskip("ziglang")
 
 from ganlib import losses, networks, penalties
 from ganlib.divergences import divergence
-<<<<<<< HEAD
 from ganlib.lab import compiler, flat
-from ganlib.lab.compiler import build, compile_functions, write
-=======
-from ganlib.lab import compiler
 from ganlib.lab.compiler import build, cache, compile_functions, write
->>>>>>> compiler
 
 BATCH = 16
 EPSILON = 1e-4  # with 1e-8 Adam turns the rounding of tiny gradients into whole steps

@@ -93,13 +93,8 @@ class Writer(fx.Interpreter):
             raise self.refusal()
         for made in results:
             if made.dtype not in C_TYPE:
-<<<<<<< HEAD
-                what, kind = f"makes a tensor of {made.dtype}; {kinds()} can be used", made.dtype
-                raise self.refusal(what, lambda t: t.dtype == kind)  # noqa: B023 - raised at once
-=======
                 what = f"makes a tensor of {made.dtype}; {kinds()} can be used"
                 raise self.refusal(what, functools.partial(_has_dtype, made.dtype))
->>>>>>> compiler
             if made.device.type != "cpu":
                 what = f"makes a tensor on {made.device}; make it on the CPU"
                 raise self.refusal(what, lambda t: t.device.type != "cpu")
