@@ -393,5 +393,5 @@ def test_lists_are_refused() -> None:
     row = divergence("kl")
     with pytest.raises(TypeError, match="critic_q has list"):
         row.lower_bound(torch.ones(2), [1.0])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="data has dtype torch.int64"):
+    with pytest.raises(TypeError, match="data has dtype"):
         row.between(torch.tensor([1, 0]), torch.tensor([0.5, 0.5]))
