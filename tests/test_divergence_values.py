@@ -246,7 +246,17 @@ def test_every_method_under_every_transformation(row: FDivergence, dtype: torch.
         ]
         return torch.cat(parts)
 
-    check_transforms(methods, share, compiled=dtype == torch.float32)
+    check_transforms(methods, share, compiled=False)
+    if dtype == torch.float32:
+        torch.compiler.reset()
+        whole = torch.compile(
+            lambda x: (methods(x), torch.func.grad(lambda x: methods(x).sum())(x)),
+            fullgraph=True,
+            backend="eager",
+        )
+        value, slope = whole(share)
+        torch.testing.assert_close(value, methods(share))
+        torch.testing.assert_close(slope, torch.func.grad(lambda x: methods(x).sum())(share))
 
 
 @every_row
@@ -261,7 +271,8 @@ def test_second_derivatives_are_finite_where_they_are(
     (slope,) = torch.autograd.grad(function(output).sum(), output, create_graph=True)
     bend = torch.autograd.grad(slope.sum(), output)[0] if slope.requires_grad else slope
     assert not slope.isnan().any()
-    assert not bend.isnan().any()
+    # Beyond the format the slope is infinite, and has no slope.
+    assert not bend[slope.isfinite()].isnan().any()
     assert bend.isfinite()[:6].all() or row.name in ("reverse_kl", "neyman", "squared_hellinger")
 
 
@@ -307,8 +318,9 @@ def test_laws_of_a_divergence(
     # Jointly convex.
     third = torch.full((5,), 0.2, dtype=torch.float64)
     mixed = [share * x + (1 - share) * third for x in (data, fake)]
-    apart = share * whole.nan_to_num(posinf=1e300) + (1 - share) * row.between(third, third)
-    assert row.between(*mixed) <= apart + room
+    if whole.isfinite():
+        chord = share * whole + (1 - share) * row.between(third, third)
+        assert row.between(*mixed) <= chord + room
     # Symmetric for these, and no others.
     symmetric = ("total_variation", "squared_hellinger", "jeffreys", "jensen_shannon", "gan")
     even = row.parameters.get("pi", row.parameters.get("alpha")) == sp.Rational(1, 2)
@@ -381,5 +393,5 @@ def test_lists_are_refused() -> None:
     row = divergence("kl")
     with pytest.raises(TypeError, match="critic_q has list"):
         row.lower_bound(torch.ones(2), [1.0])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="data has int64"):
+    with pytest.raises(TypeError, match="data has dtype"):
         row.between(torch.tensor([1, 0]), torch.tensor([0.5, 0.5]))

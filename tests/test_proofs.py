@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import sympy as sp
 
@@ -74,3 +76,55 @@ def test_gradient() -> None:
     proofs.assert_gradient(sp.log(D), D, 1 / D)
     with pytest.raises(AssertionError):
         proofs.assert_gradient(sp.log(1 - D), D, 1 / (1 - D))
+
+
+@pytest.mark.parametrize("line", [{"positive": True}, {"real": True}])
+def test_a_maximiser_of_half_the_line_is_refused(line: dict[str, bool]) -> None:
+    # f' = -(x - 1/2)(3 - x) vanishes at 1/2, f is concave on (0, 1), and has no maximum: f(10)
+    # is far above f(1/2).
+    x = sp.Symbol("x", **line)
+    objective = sp.integrate(sp.expand(-(x - sp.Rational(1, 2)) * (3 - x)), x)
+    assert objective.subs(x, 10) > objective.subs(x, sp.Rational(1, 2))
+    with pytest.raises(AssertionError, match=r"not concave.* at x = "):
+        proofs.assert_maximiser(objective, x, sp.Rational(1, 2))
+    with pytest.raises(AssertionError, match="not concave"):
+        proofs.assert_minimiser(-objective, x, sp.Rational(1, 2))
+    # On the part of the line that is meant it is true, and can be said.
+    proofs.assert_maximiser(objective, x, sp.Rational(1, 2), where=lambda x: 0 < x < 1)
+
+
+def test_a_maximiser_far_out_or_near_zero_is_refused() -> None:
+    x = sp.Symbol("x", positive=True)
+    for bend in (x - 200, sp.Rational(1, 500) - x):  # positive beyond 200, below 1/500
+        objective = sp.integrate(sp.integrate(bend, x), x)
+        slope = sp.diff(objective, x).subs(x, 1)
+        with pytest.raises(AssertionError, match="not concave"):
+            proofs.assert_maximiser(objective - slope * x, x, 1)
+
+
+def test_where_the_objective_is_no_real_number_nothing_is_asked() -> None:
+    proofs.assert_maximiser(sp.log(s) + sp.log(3 - s), s, sp.Rational(3, 2))
+    with pytest.raises(ValueError, match="random points only"):
+        proofs.assert_maximiser(sp.log(-(s**2) - 1) - s, s, 1)
+
+
+@pytest.mark.parametrize(
+    "assumptions",
+    [
+        {"negative": True}, {"nonpositive": True}, {"positive": True}, {"real": True},
+        {"integer": True, "negative": True}, {"even": True}, {"odd": True, "positive": True},
+        {"prime": True}, {"composite": True}, {"integer": False, "real": True}, {},
+    ],
+)  # fmt: skip
+def test_random_values_fit_what_is_assumed(assumptions: dict[str, bool]) -> None:
+    symbol = sp.Symbol("n", **assumptions)
+    rng = random.Random(0)
+    for _ in range(50):
+        value = proofs._random_value(symbol, rng)
+        assert all(getattr(value, f"is_{name}") == truth for name, truth in assumptions.items())
+
+
+def test_what_no_rational_fits_is_named() -> None:
+    proofs.assert_nonnegative(-sp.Symbol("n", negative=True))
+    with pytest.raises(ValueError, match="irrational=True"):
+        proofs.assert_nonnegative(sp.Symbol("n", irrational=True) ** 2)
