@@ -22,9 +22,9 @@ from ganlib import noise
 from ganlib.optimisers import Rate, rate_at
 
 __all__ = [
+    "Conditional",
     "Dropout",
     "GaussianNoise",
-    "Conditional",
     "dcgan_discriminator",
     "dcgan_generator",
     "latent_shape",
