@@ -10,23 +10,28 @@ PIP_TORCH_OPTIONS ?=
 # A browser for the site tests (found by itself if installed); BROWSER=none leaves them out.
 CHROMIUM ?=
 PORT ?= 8000
+# More for the unit tests' pytest, such as UNIT_OPTIONS="-n 2 --dist loadfile": two processes.
+UNIT_OPTIONS ?=
 # --newest: the ranges of pyproject.toml in place of the lock.
 ENVIRONMENT_OPTIONS ?=
 
 PY := .venv/bin/python
-export REPOSITORY CHROMIUM BROWSER
+export REPOSITORY CHROMIUM BROWSER PIP_TORCH_OPTIONS
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment book serve test lint unit bench fuzz exercises grade clean clean-env
+.PHONY: help python environment set-up book serve test test-all test-exercises test-site test-slow \
+	lint unit fuzz bench exercises grade clean clean-env
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-environment:  ## make .venv with the pinned packages
+python:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or \
 	newer, or name one: make book PYTHON=/path/to/python3" >&2; exit 1; }
+
+environment: python  ## make .venv with the pinned packages
 	@$(PYTHON) tools/environment.py --torch-options "$(PIP_TORCH_OPTIONS)" $(ENVIRONMENT_OPTIONS)
 
 book: environment exercises  ## execute what changed and build the site
@@ -36,11 +41,16 @@ serve:  ## show the built site on 127.0.0.1
 	@test -x $(PY) || { echo "There is no environment yet: run \`make book\` first." >&2; exit 1; }
 	@$(PY) -m tools.serve --port $(PORT)
 
-test: environment  ## lint, types, library, chapters, site, exercises
+# The parts, their budgets and which stands on which: tools/budget.py.
+test: python  ## lint, types, library, exercises, chapters, site; the minutes of each
+	@MAKE="$(MAKE)" $(PYTHON) tools/budget.py test
+
+test-all: python  ## the same, the slow tests and the long fuzz
+	@MAKE="$(MAKE)" $(PYTHON) tools/budget.py test-all
+
+set-up: environment
 	@$(PY) -m tools.browser
-	@$(MAKE) --no-print-directory lint unit exercises
-	@$(PY) -m tools.build_site
-	$(PY) -m pytest -q tests/site tests/test_book_sources.py tests/exercises
+	@$(PY) -m tools.vendor
 
 lint: environment  ## ruff and mypy
 	$(PY) -m ruff check .
@@ -49,17 +59,26 @@ lint: environment  ## ruff and mypy
 
 unit: environment  ## tests of the library and the tools
 	@$(PY) -m tools.vendor
-	$(PY) -m pytest -q tests --ignore tests/site --ignore tests/exercises \
-		--ignore tests/test_book_sources.py
+	$(PY) -m pytest -q $(UNIT_OPTIONS) tests --ignore tests/site --ignore tests/exercises \
+		--ignore tests/slow --ignore tests/test_book_sources.py
 
-bench: environment  ## measure the library; prints ratios of one run
-	@$(PY) -m tools.bench
+test-exercises: exercises
+	$(PY) -m pytest -q tests/exercises
+
+test-site: environment
+	$(PY) -m pytest -q tests/site tests/test_book_sources.py
+
+test-slow: environment
+	$(PY) -m pytest -q tests/slow
 
 # make fuzz [FUNCTIONS=2000] [SEED=0]
 FUNCTIONS ?= 2000
 SEED ?= 0
 fuzz: environment  ## compiled functions against torch: random compositions, bit for bit
 	@$(PY) -m tools.fuzz --functions $(FUNCTIONS) --seed $(SEED)
+
+bench: environment  ## measure the library; prints ratios of one run
+	@$(PY) -m tools.bench
 
 EDITIONS := build/exercises/complete
 exercises: $(EDITIONS)  ## student's and instructor's editions, and the graders

@@ -2,14 +2,21 @@
 
 One concept a module, named as the chapter that derives it. Imports run downwards only::
 
-    lab                    torch functions compiled to WebAssembly, and live figures made of them
-    training, step         alternating training; the same step as pure functions of one state
-    networks, penalties    what is trained, and what keeps its gradient in bounds
-    losses                 GAN objectives, made from
-    divergences, distances f-divergences; integral probability metrics
-    data, metrics, scoring, dynamics, vae, estimators
-    formulas, proofs       SymPy expression -> torch function; assertions for check cells
-    checks, plotting       what input must be; the house style of every figure
+    lab                     torch functions compiled to WebAssembly, and live figures made of them
+    training                fit: the readable loop, its checkpoint, draws and inspection
+    options                 averaged weights, replay, unrolling: functions from step to step
+    step                    two drivers of one game: a pure function of a named state; in place
+    game                    what each player pays, written once
+    networks, penalties     what is trained, and what keeps its gradient in bounds
+    optimisers, noise       how a player moves; draws that are a function of a key
+    losses                  GAN objectives, made from
+    divergences, distances  f-divergences (fdivergence: what one is); integral probability metrics
+                            (finite: of probability vectors)
+    data, metrics, scoring, dynamics (updates: its rules), vae, estimators
+    formulas, proofs        SymPy expression -> torch function; assertions for check cells
+    numerics                the torch functions that formulas are compiled to
+    pairs, files            points and their distances in blocks; data files and their checksums
+    checks, plotting        what input must be; the house style of every figure
 
 Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.
 """

@@ -11,12 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-__all__ = ["check_finite", "check_float", "check_points", "check_probabilities", "off", "readable"]
+__all__ = [
+    "check_count",
+    "check_finite",
+    "check_float",
+    "check_points",
+    "check_probabilities",
+    "off",
+    "readable",
+]
 
 _on: ContextVar[bool] = ContextVar("ganlib.checks", default=True)
 
@@ -41,6 +50,12 @@ def readable(values: Tensor) -> bool:
         and torch._C._functorch.maybe_current_level() is None
         and _get_current_dispatch_mode() is None
     )
+
+
+def check_count(value: int, name: str, least: int = 1) -> None:
+    """Raise a ValueError unless ``value`` is a whole number >= ``least`` (True is no number)."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
 
 
 def check_float(values: Tensor, name: str) -> None:

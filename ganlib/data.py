@@ -2,31 +2,42 @@
 
 Every function returns a data set with one method in common, ``sample(count, generator)``, which
 is what :func:`ganlib.training.fit` asks for. A :class:`Mixture` is a distribution and can be
-drawn from for ever; a :class:`Samples` holds a finite set.
+drawn from for ever; a :class:`Samples` holds a finite set. Both make a conditional data set by
+``labelled()``, whose samples are pairs (x, y).
 
-Real images are read from ``$GANLIB_DATA`` if it holds them, else downloaded once, with a
-checksum, into ``$GANLIB_DATA`` or the user's cache. Nothing is downloaded when a module is
-imported.
+Data lie on the CPU. Without a generator a draw comes from torch's global one, as everywhere in
+torch: the next call draws on, and ``torch.manual_seed`` starts it again. Real images are read
+from ``$GANLIB_DATA`` if it holds them, else downloaded once, with a checksum
+(:mod:`ganlib.files`).
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import math
 import os
 import pickle
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ganlib import files, pairs
+from ganlib.checks import check_count
+from ganlib.files import OfflineError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 __all__ = [
+    "Labelled",
     "Mixture",
     "OfflineError",
     "Samples",
@@ -43,8 +54,18 @@ __all__ = [
 ]
 
 
-class OfflineError(ConnectionError):
-    """A data file is neither on disk nor to be had from the network."""
+@dataclass(frozen=True)
+class Labelled:
+    """A conditional data set: what :meth:`Samples.labelled` and :meth:`Mixture.labelled` give."""
+
+    _draw: Callable[[int, torch.Generator | None], tuple[Tensor, Tensor]]
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Draw ``count`` pairs: samples (count, ...) and classes (count,), int64 from 0.
+
+        The samples are those that the data set without labels draws from the same generator.
+        """
+        return self._draw(count, generator)
 
 
 @dataclass(frozen=True)
@@ -64,33 +85,53 @@ class Mixture:
     name: str
     centres: Tensor
     std: float
-    _draw: Callable[[int, torch.Generator], Tensor] | None = None
+    _curve: Callable[[Tensor], Tensor] | None = None
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``count`` independent points, shape (count, 2), from the given torch generator.
+        """Draw ``count`` independent points, shape (count, 2), float32 on the centres' device."""
+        if self._curve is None:
+            return self._labelled(count, generator)[0]
+        place = self._curve(torch.rand(count, generator=generator, device=_place(generator)))
+        return self._blurred(place.to(self.centres.device), generator)
 
-        Without a generator the draw is that of seed 0: every call gives the same points.
-        """
-        generator = torch.Generator().manual_seed(0) if generator is None else generator
-        if self._draw is not None:
-            place = self._draw(count, generator)
-        else:
-            place = self.centres[torch.randint(len(self.centres), (count,), generator=generator)]
-        return place + self.std * torch.randn(count, 2, generator=generator)
-
-    def log_density(self, points: Tensor) -> Tensor:
-        """Log density at points (N, 2), shape (N,), for a mixture of Gaussians of equal weight.
+    def labelled(self) -> Labelled:
+        """The same points together with the number of the mode that each was drawn from.
 
         Raises
         ------
         ValueError
-            For a curve with noise, whose density has no closed form here.
+            For a curve, which has no modes.
         """
-        if self._draw is not None:
+        if self._curve is not None:
+            raise ValueError(f"{self.name} is a curve and has no modes to tell apart")
+        return Labelled(self._labelled)
+
+    def _labelled(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        mode = _rows(self.centres, count, generator)
+        return self._blurred(self.centres[mode], generator), mode
+
+    def _blurred(self, place: Tensor, generator: torch.Generator | None) -> Tensor:
+        noise = torch.randn(len(place), 2, generator=generator, device=_place(generator))
+        return place + self.std * noise.to(place.device)
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """Log density at points (N, 2), shape (N,), for a mixture of Gaussians of equal weight.
+
+        Computed and returned in float64: at a standard deviation of 0.01 the squares of a density
+        have no digit to spare.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For points that are no finite points of the plane, and for a curve with noise, whose
+            density has no closed form here.
+        """
+        if self._curve is not None:
             raise ValueError(f"{self.name} has no closed-form density; estimate it from samples")
-        distance = torch.cdist(points, self.centres.to(points)).square()
-        constant = math.log(2 * math.pi * self.std**2) + math.log(len(self.centres))
-        return torch.logsumexp(-distance / (2 * self.std**2), dim=1) - constant
+        points, centres = pairs.two(points, self.centres.to(points.device), ("points", "centres"))
+        exponent = -pairs.squares(points, centres) / (2 * self.std**2)
+        constant = math.log(2 * math.pi * self.std**2) + math.log(len(centres))
+        return torch.logsumexp(exponent, dim=1) - constant
 
 
 @dataclass(frozen=True)
@@ -118,9 +159,31 @@ class Samples:
         return len(self.values)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``count`` samples with replacement; without a generator, those of seed 0."""
-        generator = torch.Generator().manual_seed(0) if generator is None else generator
-        return self.values[torch.randint(len(self.values), (count,), generator=generator)]
+        """Draw ``count`` samples with replacement, shape (count, ...)."""
+        return self.values[_rows(self.values, count, generator)]
+
+    def labelled(self) -> Labelled:
+        """The same samples together with their classes; ValueError if there are no labels."""
+        if self.labels is None:
+            raise ValueError(f"{self.name} has no labels; make it with Samples(..., labels=...)")
+        labels = self.labels.long()
+
+        def draw(count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+            rows = _rows(self.values, count, generator)
+            return self.values[rows], labels[rows]
+
+        return Labelled(draw)
+
+
+def _place(generator: torch.Generator | None) -> torch.device:
+    # Where chance comes from: the generator's device, or the CPU whatever torch's default is.
+    return torch.device("cpu") if generator is None else generator.device
+
+
+def _rows(values: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    place = _place(generator)
+    rows = torch.randint(len(values), (count,), generator=generator, device=place)
+    return rows.to(values.device)
 
 
 def ring(modes: int = 8, *, radius: float = 1.0, std: float = 0.01) -> Mixture:
@@ -129,16 +192,18 @@ def ring(modes: int = 8, *, radius: float = 1.0, std: float = 0.01) -> Mixture:
     The default is the ring of VEEGAN and PacGAN: 8 *distinct* modes, radius 1, standard
     deviation 0.01. (Dividing the circle with both end points gives 7 modes, one twice as heavy.)
     """
-    _check(modes=modes, radius=radius, std=std)
-    angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
+    check_count(modes, "modes")
+    _check(radius=radius, std=std)
+    angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64, device="cpu") / modes
     centres = radius * torch.stack([angle.cos(), angle.sin()], dim=1)
     return Mixture(f"ring of {modes}", centres.float(), std)
 
 
 def grid(side: int = 5, *, spacing: float = 2.0, std: float = 0.05) -> Mixture:
     """Gaussians on a centred square lattice of ``side`` x ``side`` points (PacGAN: 25, 2, 0.05)."""
-    _check(side=side, spacing=spacing, std=std)
-    axis = spacing * (torch.arange(side, dtype=torch.float32) - (side - 1) / 2)
+    check_count(side, "side")
+    _check(spacing=spacing, std=std)
+    axis = spacing * (torch.arange(side, dtype=torch.float32, device="cpu") - (side - 1) / 2)
     return Mixture(f"grid of {side * side}", torch.cartesian_prod(axis, axis), std)
 
 
@@ -150,7 +215,7 @@ def spiral(turns: float = 2.0, *, radius: float = 1.0, std: float = 0.02) -> Mix
         angle = 2 * math.pi * turns * position
         return radius * position[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
 
-    return _curve("spiral", curve, std)
+    return _along("spiral", curve, std)
 
 
 def swiss_roll(*, radius: float = 1.0, std: float = 0.03) -> Mixture:
@@ -162,7 +227,7 @@ def swiss_roll(*, radius: float = 1.0, std: float = 0.03) -> Mixture:
         scaled = radius * angle / (4.5 * math.pi)
         return scaled[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
 
-    return _curve("swiss roll", curve, std)
+    return _along("swiss roll", curve, std)
 
 
 def two_moons(*, std: float = 0.05) -> Mixture:
@@ -176,15 +241,12 @@ def two_moons(*, std: float = 0.05) -> Mixture:
         inner = torch.stack([0.5 - angle.cos(), 0.25 - angle.sin()], dim=1)
         return torch.where(upper[:, None], outer, inner)
 
-    return _curve("two moons", curve, std)
+    return _along("two moons", curve, std)
 
 
-def _curve(name: str, curve: Callable[[Tensor], Tensor], std: float) -> Mixture:
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        return curve(torch.rand(count, generator=generator))
-
+def _along(name: str, curve: Callable[[Tensor], Tensor], std: float) -> Mixture:
     # The end point belongs to the last piece: a position of exactly 1 is never drawn.
-    return Mixture(name, curve(torch.linspace(0, 1 - 1e-6, 100)), std, draw)
+    return Mixture(name, curve(torch.linspace(0, 1 - 1e-6, 100, device="cpu")), std, curve)
 
 
 def _check(**values: float) -> None:
@@ -208,10 +270,12 @@ def iris(columns: Sequence[int] = (0, 2), *, standardise: bool = True) -> Sample
     from sklearn.datasets import load_iris
 
     bunch = load_iris()
-    values = torch.tensor(bunch.data[:, list(columns)], dtype=torch.float64)
+    values = torch.from_numpy(bunch.data[:, list(columns)])
     if standardise:
         values = (values - values.mean(0)) / values.std(0, correction=0)
-    return Samples("Iris", values.float(), torch.tensor(bunch.target), tuple(bunch.target_names))
+    return Samples(
+        "Iris", values.float(), torch.from_numpy(bunch.target).long(), tuple(bunch.target_names)
+    )
 
 
 def digits() -> Samples:
@@ -222,8 +286,8 @@ def digits() -> Samples:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    images = torch.tensor(bunch.images, dtype=torch.float32)[:, None] / 8 - 1
-    return Samples("digits", images, torch.tensor(bunch.target), tuple(map(str, range(10))))
+    images = torch.from_numpy(bunch.images).float()[:, None] / 8 - 1
+    return Samples("digits", images, torch.from_numpy(bunch.target).long(), tuple("0123456789"))
 
 
 # Published SHA-256 checksums. The mirrors hold the same bytes; the first that answers is used.
@@ -262,11 +326,13 @@ def mnist(split: str = "train", *, offline: Callable[[], Samples] | None = None)
         If the files cannot be had and ``offline`` is None.
     ValueError
         If a file on disk has the wrong checksum.
+    OSError
+        If they would have to be downloaded and the folder cannot be written to.
     """
     part = _split(split, {"train": "train", "test": "t10k"})
     try:
         images, labels = (
-            _fetch(f"{kind}-ubyte.gz", _MNIST[kind[:-5]], _MNIST_MIRRORS, folder="mnist")
+            files.fetch(f"{kind}-ubyte.gz", _MNIST[kind[:-5]], _MNIST_MIRRORS, "mnist")
             for kind in (f"{part}-images-idx3", f"{part}-labels-idx1")
         )
     except OfflineError:
@@ -284,11 +350,11 @@ def cifar10(split: str = "train", *, offline: Callable[[], Samples] | None = Non
     where the official archive is missing. It is lossy, and the ``name`` says so.
     """
     part = _split(split, {"train": "train", "test": "test"})
-    zipped = _data_folder() / "cifar10-jpeg.zip"
-    if zipped.exists() and not (_data_folder() / _CIFAR10).exists():
+    zipped = files.folder() / "cifar10-jpeg.zip"
+    if zipped.exists() and not (files.folder() / _CIFAR10).exists():
         return _cifar10_jpeg(zipped, part)
     try:
-        archive = _fetch(_CIFAR10, _CIFAR10_SHA256, _CIFAR10_MIRRORS)
+        archive = files.fetch(_CIFAR10, _CIFAR10_SHA256, _CIFAR10_MIRRORS)
     except OfflineError:
         if offline is None:
             raise
@@ -304,106 +370,112 @@ def cifar10(split: str = "train", *, offline: Callable[[], Samples] | None = Non
             pixels.append(batch[b"data"].reshape(-1, 3, 32, 32))
             labels.extend(batch[b"labels"])
     values = torch.from_numpy(np.concatenate(pixels)).float() / 127.5 - 1
-    return Samples("CIFAR-10", values, torch.tensor(labels), _CIFAR10_CLASSES)
+    return Samples("CIFAR-10", values, _classes(labels), _CIFAR10_CLASSES)
 
 
 def _cifar10_jpeg(path: Path, part: str) -> Samples:
-    from PIL import Image
-
     pixels, labels = [], []
-    with zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
-            folders = name.split("/")
-            if not name.endswith(".jpg") or part not in folders:
-                continue
-            with archive.open(name) as file:
-                pixels.append(np.asarray(Image.open(file).convert("RGB")))
-            labels.append(_CIFAR10_CLASSES.index(folders[-2]))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                folders = name.split("/")
+                if not name.endswith(".jpg") or part not in folders:
+                    continue
+                if folders[-2] not in _CIFAR10_CLASSES:
+                    raise ValueError(f"{path} holds {name}, whose folder is no class of CIFAR-10")
+                with archive.open(name) as file:
+                    pixels.append(_pixels(file, f"{name} in {path}"))
+                labels.append(_CIFAR10_CLASSES.index(folders[-2]))
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}); replace it or delete it") from error
     if not pixels:
         raise ValueError(f"{path} has no files {part}/CLASS/*.jpg; replace it or delete it")
-    values = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return Samples("CIFAR-10 (JPEG)", values, torch.tensor(labels), _CIFAR10_CLASSES)
+    return Samples("CIFAR-10 (JPEG)", _images(pixels), _classes(labels), _CIFAR10_CLASSES)
 
 
 def image_folder(path: str | os.PathLike[str], size: int = 32, *, grey: bool = False) -> Samples:
     """Your own images: every JPEG or PNG below ``path``, cut square, scaled to ``size``.
 
-    The folder directly below ``path`` that holds an image is its class. Returns values
-    (N, 3, size, size), or (N, 1, size, size) if ``grey``, in [-1, 1].
+    The folder directly below ``path`` that holds an image is its class. Photographs are turned
+    the right way up (EXIF), 16-bit greys keep their brightness, and what is transparent becomes
+    white.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    size
+        Height and width of the result, in pixels.
+    grey
+        One channel instead of three.
+
+    Returns
+    -------
+    Values (N, 3, size, size), or (N, 1, size, size) if ``grey``, in [-1, 1].
+
+    Raises
+    ------
+    ValueError
+        For a folder without images, a file that is no image, or a size that is no whole number.
     """
+    check_count(size, "size")
+    root = Path(path)
+    found = sorted(
+        file
+        for file in root.rglob("*")
+        if file.suffix.lower() in {".jpg", ".jpeg", ".png"} and file.is_file()
+    )
+    if not found:
+        raise ValueError(f"{root} holds no .jpg, .jpeg or .png file; give the folder above them")
+    classes = sorted({file.relative_to(root).parts[0] for file in found if file.parent != root})
+    pixels = [_pixels(file, str(file), "L" if grey else "RGB", size) for file in found]
+    labels = [
+        classes.index(file.relative_to(root).parts[0]) for file in found if file.parent != root
+    ]
+    complete = len(labels) == len(found)
+    return Samples(
+        root.name, _images(pixels), _classes(labels) if complete else None, tuple(classes)
+    )
+
+
+def _pixels(file: Any, name: str, mode: str = "RGB", size: int | None = None) -> np.ndarray:
+    # (height, width, channels), bytes
     from PIL import Image, ImageOps
 
-    root = Path(path)
-    files = sorted(
-        file for file in root.rglob("*") if file.suffix.lower() in {".jpg", ".jpeg", ".png"}
-    )
-    if not files:
-        raise ValueError(f"{root} holds no .jpg, .jpeg or .png file; give the folder above them")
-    classes = sorted({file.relative_to(root).parts[0] for file in files if file.parent != root})
-    pixels, labels = [], []
-    for file in files:
-        with Image.open(file) as image:
-            square = ImageOps.fit(image.convert("L" if grey else "RGB"), (size, size))
-        pixels.append(np.atleast_3d(np.asarray(square)))
-        if file.parent != root:
-            labels.append(classes.index(file.relative_to(root).parts[0]))
-    values = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    complete = len(labels) == len(files)
-    return Samples(root.name, values, torch.tensor(labels) if complete else None, tuple(classes))
+    try:
+        with Image.open(file) as opened:
+            image = _flat(ImageOps.exif_transpose(opened)).convert(mode)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read as an image ({error}); remove it") from error
+    if size is not None:
+        image = ImageOps.fit(image, (size, size))
+    return np.atleast_3d(np.asarray(image))
+
+
+def _flat(image: Image) -> Image:
+    # Of a kind that `convert` scales right: greys of 16 bits to 8, transparency onto white.
+    from PIL import Image as pil
+
+    if image.mode.startswith("I"):
+        return pil.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return pil.alpha_composite(pil.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def _images(pixels: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _classes(labels: list[int]) -> Tensor:
+    return torch.tensor(labels, dtype=torch.int64, device="cpu")
 
 
 def _split(split: str, known: dict[str, str]) -> str:
     if split not in known:
         raise ValueError(f"split is {split!r}; choose one of {', '.join(map(repr, known))}")
     return known[split]
-
-
-def _data_folder() -> Path:
-    chosen = os.environ.get("GANLIB_DATA")
-    if chosen:
-        return Path(chosen).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("ganlib"))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fetch(name: str, sha256: str, mirrors: Sequence[str], folder: str = "") -> Path:
-    """The path of a data file with this checksum: on disk already, or downloaded now."""
-    place = _data_folder() / folder
-    path = place / name
-    if path.exists():
-        found = _sha256(path)
-        if found != sha256:
-            raise ValueError(
-                f"{path} has the SHA-256 checksum {found}, expected {sha256}: it is damaged or "
-                "another file; delete it, and it will be downloaded again"
-            )
-        return path
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("WARNING")  # the bar says what is being downloaded
-    failures = []
-    for mirror in mirrors:
-        try:
-            # pooch downloads to a temporary name and moves the file once its checksum is right.
-            got = pooch.retrieve(
-                mirror + name, f"sha256:{sha256}", fname=name, path=place,
-                downloader=pooch.HTTPDownloader(timeout=10, progressbar=True),
-            )  # fmt: skip
-            return Path(got)
-        except (OSError, ValueError, requests.RequestException) as error:
-            failures.append(f"{mirror} ({type(error).__name__})")
-    raise OfflineError(
-        f"{name} is not in {place} and could not be downloaded from {' or '.join(failures)}; "
-        "connect to the network, or put the file there, or set GANLIB_DATA to a folder that "
-        f"holds {Path(folder) / name}"
-    )
 
 
 def _idx(path: Path) -> np.ndarray:

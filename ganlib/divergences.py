@@ -10,7 +10,8 @@ A network has values on the whole line, so it is followed by an activation g_f o
 
 Each divergence is defined once, as SymPy expressions (:class:`Symbolic`). What needs care in
 floating point is written a second time in a stable form (:class:`Stable`), which the tests prove
-equal to the first; the torch functions are compiled from it. Everything is in nats.
+equal to the first; the torch functions of an :class:`FDivergence` are compiled from it. Everything
+is in nats.
 
 Derived in `f-gan` (Nowozin, Cseke and Tomioka 2016, tables 1 and 2, with their slips mended).
 """
@@ -19,24 +20,20 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from numbers import Real
+from collections.abc import Callable
 from typing import Any
 
 import sympy as sp
-import torch
-from torch import Tensor
 
-from ganlib.checks import check_float
+from ganlib.fdivergence import FDivergence, Stable, Symbolic, p, q, t, u, v
 from ganlib.formulas import (
-    compile_formula,
+    exact,
     expm1,
     log1mexp,
     log1mpower,
     loglambert,
     logsoftplus,
+    mean_gap,
     positive_part,
     powm1,
     softplus,
@@ -44,262 +41,9 @@ from ganlib.formulas import (
 
 __all__ = ["NAMES", "FDivergence", "Stable", "Symbolic", "divergence", "p", "q", "t", "u", "v"]
 
-#: The symbols of every formula here: the ratio u = p / q, a critic's value t, a network's raw
-#: output v, and two densities at one point.
-u = sp.Symbol("u", positive=True)
-t = sp.Symbol("t", real=True)
-v = sp.Symbol("v", real=True)
-p = sp.Symbol("p", positive=True)
-q = sp.Symbol("q", positive=True)
-
-_HALF = sp.Rational(1, 2)
 _LOG2 = sp.log(2)
-
-
-@dataclass(frozen=True)
-class Symbolic:
-    """One row of the table, as SymPy expressions in :data:`u`, :data:`t` and :data:`v`.
-
-    Attributes
-    ----------
-    generator
-        f(u), convex on u > 0.
-    conjugate
-        f*(t) on ``domain``; outside it f* is infinite.
-    domain
-        The set of all t at which f* is finite.
-    activation
-        g_f(v): increasing, from the whole line into the domain.
-    at_zero, at_infinity
-        The limits of f(u) at u = 0 and of f(u) / u at infinity: what a unit of fake mass costs
-        where there is no data, and a unit of data where there is no fake.
-    """
-
-    generator: sp.Expr
-    conjugate: sp.Expr
-    domain: sp.Set
-    activation: sp.Expr
-    at_zero: sp.Expr
-    at_infinity: sp.Expr
-
-    @property
-    def critic(self) -> sp.Expr:
-        """f'(u): the critic at which the bound is the divergence."""
-        return sp.diff(self.generator, u)
-
-    @property
-    def conjugate_of_activation(self) -> sp.Expr:
-        """f*(g_f(v)): what a raw output v costs on a generated sample."""
-        return self.conjugate.subs(t, self.activation)
-
-    @property
-    def level(self) -> sp.Expr:
-        """f'(1): the critic's value where data and fake are equally dense."""
-        return sp.simplify(self.critic.subs(u, 1))
-
-
-@dataclass(frozen=True)
-class Stable:
-    """The same row in forms that survive floating point; each is proved equal by the tests.
-
-    ``integrand`` is q f(p / q) in :data:`p` and :data:`q`, the divergence's named integral.
-    """
-
-    integrand: sp.Expr
-    critic: sp.Expr
-    conjugate: sp.Expr
-    activation: sp.Expr
-    conjugate_of_activation: sp.Expr
-
-
-@dataclass(frozen=True)
-class FDivergence:
-    """An f-divergence: its formulas, and torch functions compiled from them.
-
-    Made by :func:`divergence`. All methods take tensors of any shape and float dtype and return
-    that shape and dtype; all but :meth:`between` are elementwise.
-
-    Attributes
-    ----------
-    name
-        The name :func:`divergence` knows it by.
-    title
-        The name a page prints.
-    parameters
-        Its parameters by name, for the two families that have one.
-    symbolic, stable
-        Its formulas.
-    """
-
-    name: str
-    title: str
-    symbolic: Symbolic
-    stable: Stable
-    parameters: Mapping[str, sp.Expr] = field(default_factory=dict, hash=False)
-
-    def __repr__(self) -> str:
-        inner = "".join(f", {k}={value}" for k, value in self.parameters.items())
-        return f"divergence({self.name!r}{inner})"
-
-    @property
-    def domain(self) -> sp.Set:
-        """The values at which f* is finite, a SymPy set: ``0.3 in d.domain``."""
-        return self.symbolic.domain
-
-    @cached_property
-    def level(self) -> float:
-        """f'(1). A critic value above it says "more data than fake here", one below the reverse.
-
-        It is a level of T = g_f(V), not of the raw output V.
-        """
-        return float(self.symbolic.level)
-
-    def generator(self, ratio: Tensor) -> Tensor:
-        """f(u) at density ratios u >= 0: the limit f(0+) at 0, infinity where u < 0."""
-        check_float(ratio, "ratio")
-        formula = self.stable.integrand.subs({p: u, q: 1})
-        inside = (ratio > 0) & (ratio < torch.inf)
-        value = compile_formula(formula, u)(torch.where(inside, ratio, 1.0))
-        # f is convex: at infinity it goes down only where it never turns up, f(u)/u -> 0.
-        last = torch.inf if self._at_infinity > 0 else -torch.inf
-        value = torch.where(ratio == 0, self._at_zero, value)
-        value = torch.where(ratio < 0, torch.inf, torch.where(ratio == torch.inf, last, value))
-        return torch.where(ratio.isnan(), ratio, value)
-
-    def critic(self, ratio: Tensor) -> Tensor:
-        """f'(u), the optimal critic's value at density ratios u >= 0; NaN where u < 0."""
-        check_float(ratio, "ratio")
-        value = compile_formula(self.stable.critic, u)(ratio)
-        return torch.where(ratio >= 0, value, torch.nan)
-
-    def conjugate(self, value: Tensor) -> Tensor:
-        """f*(t) at critic values t: infinity outside the domain."""
-        check_float(value, "value")
-        inside = (value < self._top) if self._top_is_open else (value <= self._top)
-        inside = inside & (value > -torch.inf)
-        # The level is inside every domain: a harmless value for the branch that is not taken.
-        finite = compile_formula(self.stable.conjugate, t)(torch.where(inside, value, self.level))
-        # sup_u {t u - f(u)} is reached at u = 0 as t -> -infinity, and there is -f(0).
-        edge = torch.where(value == -torch.inf, -self._at_zero, torch.full_like(value, torch.inf))
-        return torch.where(inside, finite, torch.where(value.isnan(), value, edge))
-
-    def activation(self, output: Tensor) -> Tensor:
-        """g_f(v): raw network outputs, any real number, to critic values; increasing."""
-        check_float(output, "output")
-        return compile_formula(self.stable.activation, v)(output)
-
-    def conjugate_of_activation(self, output: Tensor) -> Tensor:
-        """f*(g_f(v)) at raw network outputs v, with no overflow on the way.
-
-        Infinite only where the true value is outside the format.
-        """
-        check_float(output, "output")
-        return compile_formula(self.stable.conjugate_of_activation, v)(output)
-
-    def between(self, data: Tensor, fake: Tensor) -> Tensor:
-        """D_f(P || Q) of probability vectors, zeros and disjoint supports included.
-
-        Parameters
-        ----------
-        data, fake
-            Probabilities p and q along the last axis, any broadcastable leading shape. Sums are
-            held to 1 within 1e-3 (float16, bfloat16: 1e-2).
-
-        Returns
-        -------
-        A tensor of the leading shape, computed in float64: infinity where that is the value.
-        At 0 the slope in that entry is taken as 0.
-
-        Raises
-        ------
-        ValueError
-            If the shapes do not broadcast, or a vector is empty, has a negative or non-finite
-            entry, or does not sum to 1.
-        """
-        _check_probabilities(data, "data")
-        _check_probabilities(fake, "fake")
-        if data.shape[-1] != fake.shape[-1]:
-            raise ValueError(
-                f"data has {data.shape[-1]} outcomes and fake has {fake.shape[-1]}; the last axes "
-                "must list the same outcomes"
-            )
-        dtype = torch.promote_types(data.dtype, fake.dtype)
-        wide_p, wide_q = torch.broadcast_tensors(data.double(), fake.double())
-        both = (wide_p > 0) & (wide_q > 0)
-        term = compile_formula(self.stable.integrand, p, q)(
-            torch.where(both, wide_p, 1.0), torch.where(both, wide_q, 1.0)
-        )
-        total = torch.where(both, term, 0.0).sum(-1)
-        total = total + _cost(self._at_zero, torch.where(wide_p == 0, wide_q, 0.0).sum(-1))
-        total = total + _cost(self._at_infinity, torch.where(wide_q == 0, wide_p, 0.0).sum(-1))
-        # Rounding may end a hair below the least value f(1); mend the value, keep the slope.
-        return (total + (total.clamp(min=self._at_one) - total).nan_to_num(0.0).detach()).to(dtype)
-
-    def lower_bound(self, critic_p: Tensor, critic_q: Tensor) -> Tensor:
-        """The sample estimate of E_P T - E_Q f*(T), a scalar.
-
-        Parameters
-        ----------
-        critic_p, critic_q
-            Values of the critic T (after the activation) at samples of P and of Q, any shapes.
-
-        Returns
-        -------
-        A scalar; its expectation is at most D_f(P || Q), whatever the critic. It is -infinity
-        if a value of ``critic_q`` is outside the domain.
-        """
-        check_float(critic_p, "critic_p")
-        if critic_p.numel() == 0 or critic_q.numel() == 0:
-            raise ValueError(
-                f"critic_p and critic_q have {critic_p.numel()} and {critic_q.numel()} values; "
-                "a mean needs at least one of each"
-            )
-        return critic_p.mean() - self.conjugate(critic_q).mean()
-
-    @cached_property
-    def _at_one(self) -> float:
-        return float(self.symbolic.generator.subs(u, 1))
-
-    @cached_property
-    def _at_zero(self) -> float:
-        return float(self.symbolic.at_zero)
-
-    @cached_property
-    def _at_infinity(self) -> float:
-        return float(self.symbolic.at_infinity)
-
-    @cached_property
-    def _top(self) -> float:
-        return float(self.domain.sup)
-
-    @cached_property
-    def _top_is_open(self) -> bool:
-        return self.domain.sup not in self.domain
-
-
-def _cost(price: float, mass: Tensor) -> Tensor:
-    # 0 times infinity is 0 here: no mass, no cost.
-    return torch.where(mass > 0, price * torch.where(mass > 0, mass, 1.0), 0.0)
-
-
-def _check_probabilities(values: Tensor, what: str) -> None:
-    check_float(values, what)
-    if values.ndim == 0 or values.shape[-1] == 0:
-        raise ValueError(
-            f"{what} has shape {tuple(values.shape)}; pass probabilities along the last axis"
-        )
-    with torch.no_grad():
-        least = values.min().item() if values.numel() else 0.0
-        if not least >= 0:
-            raise ValueError(f"{what} has the entry {least}; probabilities are 0 or more")
-        gap = (values.double().sum(-1) - 1).abs()
-        worst = gap.max().item() if gap.numel() else 0.0
-    allowed = 1e-2 if torch.finfo(values.dtype).bits == 16 else 1e-3
-    if not worst <= allowed:
-        raise ValueError(
-            f"{what} sums to {worst:.3g} more or less than 1 along its last axis; divide it by "
-            "its sum"
-        )
+#: Nearer than this to 0 or 1, an alpha-divergence is its limit in every digit of float64.
+_NEAREST = sp.Rational(1, 10**20)
 
 
 def _reals_below(top: sp.Expr, *, closed: bool = False) -> sp.Interval:
@@ -314,16 +58,16 @@ def _total_variation() -> FDivergence:
         "Total variation",
         Symbolic(
             generator=sp.Abs(u - 1) / 2,
-            conjugate=sp.Max(t, -_HALF),
-            domain=_reals_below(_HALF, closed=True),
+            conjugate=sp.Max(t, -sp.S.Half),
+            domain=_reals_below(sp.S.Half, closed=True),
             activation=half_tanh,
-            at_zero=_HALF,
-            at_infinity=_HALF,
+            at_zero=sp.S.Half,
+            at_infinity=sp.S.Half,
         ),
         Stable(
             integrand=sp.Abs(p - q) / 2,
             critic=sp.sign(u - 1) / 2,
-            conjugate=sp.Max(t, -_HALF),
+            conjugate=sp.Max(t, -sp.S.Half),
             activation=half_tanh,
             conjugate_of_activation=half_tanh,
         ),
@@ -560,14 +304,14 @@ def _alpha(alpha: Any) -> FDivergence:
     """
     alpha = _parameter("alpha", alpha)
     for limit, name in ((0, "reverse_kl"), (1, "kl")):
-        if sp.simplify(alpha - limit) == 0:
+        gap = sp.simplify(alpha - limit)
+        if gap.is_number and abs(gap) < _NEAREST:
             raise ValueError(
                 f"alpha = {alpha}: there the formula is 0 / 0 and the divergence is its limit; "
                 f"use divergence({name!r}), or an alpha other than 0 and 1"
             )
     a1 = alpha - 1
     power = sp.cancel(alpha / a1)
-    log_ratio = sp.log(p) - sp.log(q)
     above = _is_positive(a1)
     base = positive_part(1 + a1 * t) if above else 1 + a1 * t
     stable_base = sp.Max(a1 * t, -1) if above else a1 * t
@@ -592,7 +336,7 @@ def _alpha(alpha: Any) -> FDivergence:
             at_infinity=sp.oo if above else sp.cancel(-1 / a1),
         ),
         Stable(
-            integrand=(q * expm1(alpha * log_ratio) - alpha * (p - q)) / (alpha * a1),
+            integrand=mean_gap(p, q, alpha),
             critic=expm1(a1 * sp.log(u)) / a1,
             conjugate=powm1(stable_base, power) / alpha,
             activation=stable_activation,
@@ -608,10 +352,8 @@ def _is_positive(expression: sp.Expr) -> bool:
 
 def _parameter(name: str, value: Any) -> sp.Expr:
     # A symbol may stand for a whole family: alpha = 1 + Symbol("a", positive=True).
-    if isinstance(value, sp.Expr) and value.free_symbols:
-        return value
-    number = sp.nsimplify(value, rational=True) if isinstance(value, (Real, sp.Expr)) else sp.nan
-    if not number.is_real:
+    number = exact(value)
+    if not (number.free_symbols or number.is_real):
         raise ValueError(f"{name} = {value!r} is no finite real number; pass one")
     return number
 

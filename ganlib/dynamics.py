@@ -8,9 +8,8 @@ may be numbers or SymPy symbols, and the eigenvalues of a page are those of the 
 simulated.
 
 Objective, penalty and update rule are three separate things: a :class:`Game`, functions from a
-game to a game (:func:`r1`, :func:`gradient_penalty`, :func:`consensus`), and update rules
-(:func:`simultaneous`, :func:`alternating`, :func:`extragradient`, :func:`optimistic`) for
-:func:`simulate`, which knows none of them by name.
+game to a game (:func:`r1`, :func:`gradient_penalty`, :func:`consensus`), and the update rules of
+:mod:`ganlib.updates`, whose names are at hand here too.
 
 Derived in `convergence` (Mescheder, Geiger and Nowozin 2018).
 """
@@ -19,14 +18,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import sympy as sp
 import torch
 from torch import Tensor
 
-from ganlib.formulas import compile_formula, textbook
+from ganlib.formulas import compile_formula, critic_output, textbook
+from ganlib.updates import (
+    Field,
+    Path,
+    alternating,
+    extragradient,
+    optimistic,
+    simulate,
+    simultaneous,
+)
 
 __all__ = [
     "Game",
@@ -55,14 +63,8 @@ theta = sp.Symbol("theta", real=True)
 #: The slope of the critic, s(x) = psi x + bias.
 psi = sp.Symbol("psi", real=True)
 
-# The symbol of ganlib.losses.critic_output. That module is above this one, so it is not imported.
-_s = sp.Symbol("s", real=True)
-_HALF = sp.Rational(1, 2)
-
 Number: TypeAlias = float | sp.Expr
-Steps = float | Tensor | tuple[float | Tensor, float | Tensor]
-Field = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-Penalty = Callable[["Game"], "Game"]
+Regulariser = Callable[["Game"], "Game"]
 
 
 class Objective(Protocol):
@@ -131,7 +133,7 @@ class Game:
 
 def dirac_gan(
     loss: Objective,
-    *penalties: Penalty,
+    *penalties: Regulariser,
     bias: Number = 0,
     noise: Number = 0,
     nodes: int = 16,
@@ -174,9 +176,9 @@ def dirac_gan(
 
     cost_of_critic, cost_of_generator = sp.S.Zero, sp.S.Zero
     for weight, shift in _gauss_hermite(noise, nodes):
-        cost_of_critic += weight * loss.on_real.subs(_s, critic(shift))
-        cost_of_critic += weight * loss.on_fake.subs(_s, critic(theta + shift))
-        cost_of_generator += weight * loss.of_generator.subs(_s, critic(theta + shift))
+        cost_of_critic += weight * loss.on_real.subs(critic_output, critic(shift))
+        cost_of_critic += weight * loss.on_fake.subs(critic_output, critic(theta + shift))
+        cost_of_generator += weight * loss.of_generator.subs(critic_output, critic(theta + shift))
     game = Game(loss.name, _descent(cost_of_generator, theta), _descent(cost_of_critic, psi))
     for penalty in penalties:
         game = penalty(game)
@@ -193,7 +195,7 @@ def _gauss_hermite(noise: Number, nodes: int) -> list[tuple[Number, Number]]:
     if noise == 0:
         return [(1, 0)]
     if nodes == 2:  # exact, for symbolic work
-        return [(_HALF, -noise), (_HALF, noise)]
+        return [(sp.S.Half, -noise), (sp.S.Half, noise)]
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     weights /= weights.sum()
     return [(float(w), noise * float(x)) for w, x in zip(weights, points, strict=True)]
@@ -210,7 +212,7 @@ def _need_positive(value: sp.Expr, what: str) -> None:
         raise ValueError(f"{what} = {value}; pass a finite number > 0")
 
 
-def r1(gamma: Number) -> Penalty:
+def r1(gamma: Number) -> Regulariser:
     """The penalty gamma / 2 |s'(0)|^2 = gamma psi^2 / 2 on the critic (gamma >= 0).
 
     R1 on real points and R2 on generated ones are the same for a linear critic. Derived in
@@ -222,7 +224,7 @@ def r1(gamma: Number) -> Penalty:
     )
 
 
-def gradient_penalty(weight: Number, target: Number = 1) -> Penalty:
+def gradient_penalty(weight: Number, target: Number = 1) -> Regulariser:
     """WGAN-GP's penalty weight (|s'| - target)^2 = weight (|psi| - target)^2 on the critic.
 
     Both numbers are >= 0; the usual choice is weight 10, target 1 (Gulrajani et al. 2017).
@@ -237,7 +239,7 @@ def gradient_penalty(weight: Number, target: Number = 1) -> Penalty:
     )
 
 
-def consensus(gamma: Number) -> Penalty:
+def consensus(gamma: Number) -> Regulariser:
     """Consensus optimisation: both players also descend gamma / 2 |v|^2 (gamma >= 0).
 
     Put it after other penalties: v is the field of the game it is given. Derived in
@@ -358,7 +360,7 @@ def spectral_radius(matrix: sp.Matrix) -> float:
     return float(np.abs(np.linalg.eigvals(np.array(matrix.evalf(), dtype=complex))).max())
 
 
-def r1_step_limit(gamma: Number, slope: Number = _HALF, *, alternate: bool = False) -> sp.Expr:
+def r1_step_limit(gamma: Number, slope: Number = sp.S.Half, *, alternate: bool = False) -> sp.Expr:
     """The step size below which R1 with strength gamma converges locally, and above not.
 
     Parameters
@@ -383,7 +385,7 @@ def r1_step_limit(gamma: Number, slope: Number = _HALF, *, alternate: bool = Fal
     return sp.Piecewise((oscillating, gamma <= 2 * k), (overdamped, True))
 
 
-def consensus_step_limit(gamma: Number, slope: Number = _HALF) -> sp.Expr:
+def consensus_step_limit(gamma: Number, slope: Number = sp.S.Half) -> sp.Expr:
     """The step size below which consensus optimisation converges locally, simultaneous updates.
 
     ``gamma`` > 0 is the strength of :func:`consensus`, ``slope`` as in :func:`r1_step_limit`.
@@ -393,158 +395,3 @@ def consensus_step_limit(gamma: Number, slope: Number = _HALF) -> sp.Expr:
     _need_positive(gamma, "gamma")
     _need_positive(k, "slope")
     return 2 * gamma / (1 + gamma**2 * k**2)
-
-
-# Update rules
-
-
-Memory = tuple[Tensor, Tensor] | None
-Update = Callable[[Field, Tensor, Tensor, Memory], tuple[Tensor, Tensor, Memory]]
-
-
-def _sizes(step: Steps) -> tuple[float | Tensor, float | Tensor]:
-    sizes = step if isinstance(step, tuple) else (step, step)
-    for size in sizes:
-        if not bool(torch.as_tensor(size > 0).all()):
-            raise ValueError(f"step size {size}; every step size is > 0")
-    return sizes
-
-
-def _clipped(value: Tensor, clip: float | None) -> Tensor:
-    return value if clip is None else value.clamp(-clip, clip)
-
-
-def _check_clip(clip: float | None) -> None:
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip = {clip}; the bound on |psi| is > 0, or None for no clipping")
-
-
-def simultaneous(step: Steps, *, clip: float | None = None) -> Update:
-    """Both players step from the same state, by ``step`` or by the pair (h_g, h_d).
-
-    ``clip`` keeps the absolute value of psi at or below it (weight clipping). Step sizes may be
-    tensors that broadcast with the state: one run a step size.
-    """
-    h_g, h_d = _sizes(step)
-    _check_clip(clip)
-
-    def update(field: Field, x: Tensor, y: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Memory]:
-        v_x, v_y = field(x, y)
-        return x + h_g * v_x, _clipped(y + h_d * v_y, clip), memory
-
-    return update
-
-
-def alternating(
-    step: Steps, *, g_steps: int = 1, d_steps: int = 1, clip: float | None = None
-) -> Update:
-    """``g_steps`` steps of the generator, then ``d_steps`` of the critic, each on the new state.
-
-    The arguments are those of :func:`simultaneous`; both counts are >= 1.
-    """
-    h_g, h_d = _sizes(step)
-    _check_clip(clip)
-    if g_steps < 1 or d_steps < 1:
-        raise ValueError(f"g_steps = {g_steps}, d_steps = {d_steps}; both are at least 1")
-
-    def update(field: Field, x: Tensor, y: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Memory]:
-        for _ in range(g_steps):
-            x = x + h_g * field(x, y)[0]
-        for _ in range(d_steps):
-            y = _clipped(y + h_d * field(x, y)[1], clip)
-        return x, y, memory
-
-    return update
-
-
-def extragradient(step: Steps) -> Update:
-    """Look one step ahead, then step from here with the field seen there (Korpelevich 1976)."""
-    h_g, h_d = _sizes(step)
-
-    def update(field: Field, x: Tensor, y: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Memory]:
-        v_x, v_y = field(x, y)
-        v_x, v_y = field(x + h_g * v_x, y + h_d * v_y)
-        return x + h_g * v_x, y + h_d * v_y, memory
-
-    return update
-
-
-def optimistic(step: Steps) -> Update:
-    """Step by twice the field here less the field one step ago (Daskalakis et al. 2018)."""
-    h_g, h_d = _sizes(step)
-
-    def update(field: Field, x: Tensor, y: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Memory]:
-        now = field(x, y)
-        before = now if memory is None else memory
-        x = x + h_g * (2 * now[0] - before[0])
-        y = y + h_d * (2 * now[1] - before[1])
-        return x, y, now
-
-    return update
-
-
-class Path(NamedTuple):
-    """A simulated run: ``theta`` and ``psi`` of shape (steps + 1, ...), the start first."""
-
-    theta: Tensor
-    psi: Tensor
-
-    @property
-    def radius(self) -> Tensor:
-        """sqrt(theta^2 + psi^2), elementwise, of shape (steps + 1, ...)."""
-        return torch.hypot(self.theta, self.psi)
-
-
-def simulate(
-    field: Field,
-    at_theta: Tensor | float,
-    at_psi: Tensor | float,
-    *,
-    update: Update,
-    steps: int,
-) -> Path:
-    """Run an update rule on a field.
-
-    Parameters
-    ----------
-    field
-        A :class:`Game`, a :func:`bilinear` game or any function of (theta, psi).
-    at_theta, at_psi
-        The start: numbers, or float tensors of the shape the field takes. Many runs at once are a
-        tensor with a leading axis. Numbers are taken as float64.
-    update
-        For example ``alternating(0.2)``.
-    steps
-        How many updates, >= 0.
-
-    Returns
-    -------
-    A :class:`Path`.
-
-    Raises
-    ------
-    FloatingPointError
-        If the run left the range of its floating-point format.
-    """
-    if steps < 0:
-        raise ValueError(f"steps = {steps}; pass an integer >= 0")
-    x, y = (
-        z if isinstance(z, Tensor) else torch.tensor(z, dtype=torch.float64)
-        for z in (at_theta, at_psi)
-    )
-    memory: Memory = None
-    xs, ys = [x], [y]
-    for _ in range(steps):
-        x, y, memory = update(field, x, y, memory)
-        xs.append(x)
-        ys.append(y)
-    # Step sizes given as tensors widen the state at the first step.
-    path = Path(*(torch.stack([z.expand_as(run[-1]) for z in run]) for run in (xs, ys)))
-    finite = torch.stack([z.reshape(steps + 1, -1).isfinite().all(1) for z in path]).all(0)
-    if not bool(finite.all()):
-        first = int(finite.logical_not().nonzero()[0])
-        raise FloatingPointError(
-            f"the run left the range of {path.theta.dtype} at step {first} of {steps}; "
-            "take fewer steps or a smaller step size"
-        )
-    return path

@@ -12,30 +12,42 @@ a rewriting equal to the form it replaces) with a numerically safe torch impleme
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
+from numbers import Real
 from typing import Any
 
 import sympy as sp
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+from ganlib.numerics import VOCABULARY
 
 __all__ = [
     "compile_formula",
+    "critic_output",
+    "exact",
     "expm1",
     "log1mexp",
     "log1mpower",
     "log1p",
     "loglambert",
     "logsoftplus",
+    "mean_gap",
     "positive_part",
     "powm1",
     "sigmoid",
     "softplus",
     "textbook",
 ]
+
+
+#: The critic's raw output on one sample: the symbol in which every loss is written.
+critic_output = sp.Symbol("s", real=True)
 
 
 class _Stable(sp.Function):
@@ -166,199 +178,49 @@ class loglambert(_Stable):
         return sp.log(sp.LambertW(sp.exp(x)))
 
 
+class mean_gap(_Stable):
+    """``(a p + (1 - a) q - p**a q**(1 - a)) / (a (1 - a))``: two means of p, q > 0, apart.
+
+    The weighted arithmetic mean less the geometric one, scaled so that near p = q it is
+    ``(p - q)**2 / (2 q)`` for every number a other than 0 and 1; there it has limits.
+    """
+
+    nargs = 3
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        p, q, a = self.args
+        log_ratio = sp.log(p) - sp.log(q)
+        if argindex == 1:
+            return expm1((a - 1) * log_ratio) / (a - 1)
+        if argindex == 2:
+            return -expm1(a * log_ratio) / a
+        raise sp.ArgumentIndexError(self, argindex)
+
+    def _eval_rewrite_as_log(self, p: sp.Expr, q: sp.Expr, a: sp.Expr, **_: Any) -> sp.Expr:
+        return (a * p + (1 - a) * q - p**a * q ** (1 - a)) / (a * (1 - a))
+
+
 def positive_part(x: sp.Expr) -> sp.Expr:
-    """``max(x, 0)``, with slope 0 at x = 0 (SymPy and torch)."""
+    """``max(x, 0)``; its slope at x = 0 is 1 in torch, 1/2 in SymPy."""
     return sp.Max(x, 0)
+
+
+def exact(value: Any) -> sp.Expr:
+    """A number as a rational, 0.1 as 1/10; a formula as it is; NaN for what is neither."""
+    if isinstance(value, sp.Expr) and value.free_symbols:
+        return value
+    if isinstance(value, bool) or not isinstance(value, (Real, sp.Expr)):
+        return sp.nan
+    near = sp.nsimplify(value, rational=True)
+    # nsimplify takes 1 + 1e-12 for 1.
+    if not near.is_finite or float(near) == float(value):
+        return near
+    return sp.Rational(repr(float(value)))
 
 
 def textbook(expression: sp.Expr) -> sp.Expr:
     """Expand the stable functions of this module into logarithms and exponentials."""
     return expression.rewrite(sp.log)
-
-
-def _maximum(*arguments: Any) -> Any:
-    # SymPy sorts the arguments of Max and passes plain numbers: clamp has slope 0 where clamped.
-    numbers = [a for a in arguments if not isinstance(a, Tensor)]
-    tensors = [a for a in arguments if isinstance(a, Tensor)]
-    result = tensors[0]
-    for other in tensors[1:]:
-        result = torch.maximum(result, other)
-    return result.clamp(min=max(numbers)) if numbers else result
-
-
-def _of(on_tensor: Callable[[Tensor], Tensor], on_number: Callable[[float], float]) -> Any:
-    # Constants inside a formula, such as log(2), stay Python floats: full precision in any dtype.
-    return lambda x: on_tensor(x) if isinstance(x, Tensor) else on_number(x)
-
-
-class _Smooth(torch.autograd.Function):
-    """A function of one tensor whose slope is given by a formula of its own.
-
-    Autograd differentiates the operations of a forward pass, and so inherits their rounding
-    (torch's slope of expm1 is result + 1: no digit is left where the result is near -1), or
-    meets 0 * inf where the exact slope is one finite number.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, value: Callable[..., Tensor], slope: Callable[..., Tensor]) -> Tensor:
-        return value(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, _, ctx.slope = inputs
-        ctx.save_for_backward(x)
-        ctx.save_for_forward(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        return grads[0] * ctx.slope(x), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        return tangents[0] * ctx.slope(x)
-
-
-def _expm1(x: Tensor) -> Tensor:
-    return _Smooth.apply(x, torch.expm1, torch.exp)
-
-
-def _tanh(x: Tensor) -> Tensor:
-    return _Smooth.apply(
-        x, torch.tanh, lambda x: 4 * torch.sigmoid(2 * x.abs()) * torch.sigmoid(-2 * x.abs())
-    )
-
-
-def _softplus(x: Tensor) -> Tensor:
-    return -torch.nn.functional.logsigmoid(-x)
-
-
-def _logsoftplus(x: Tensor) -> Tensor:
-    # Left of -15, y = exp(x) is small: log(log(1 + y)) = x - y/2 + 5 y^2/24 - ...
-    def value(x: Tensor) -> Tensor:
-        y = torch.exp(x.clamp(max=-15.0))
-        near = torch.log(_softplus(x.clamp(min=-15.0)))
-        return torch.where(x < -15.0, x - y / 2 + 5 * y * y / 24, near)
-
-    def slope(x: Tensor) -> Tensor:
-        y = torch.exp(x.clamp(max=-15.0))
-        right = x.clamp(min=-15.0)
-        near = torch.sigmoid(right) / _softplus(right)
-        return torch.where(x < -15.0, 1 - y / 2 + 5 * y * y / 12, near)
-
-    return _Smooth.apply(x, value, slope)
-
-
-def _log1mexp(x: Tensor) -> Tensor:
-    def value(x: Tensor) -> Tensor:
-        split = -math.log(2.0)
-        near = torch.log(-torch.expm1(x.clamp(min=split)))
-        return torch.where(x > split, near, torch.log1p(-torch.exp(x.clamp(max=split))))
-
-    return _Smooth.apply(x, value, lambda x: -1 / _expm1(-x))
-
-
-def _log1mpower(x: Tensor, c: float) -> Tensor:
-    left = _log1mexp(-c * _softplus(-x.clamp(max=0.0)))
-    # Right of 0: log(1 - D^c) = log(1 - D) + log((1 - D^c) / (1 - D)), D = sigmoid(x). Where
-    # log D underflows the last ratio has long been its limit c, so a floor changes nothing.
-    log_d = -_softplus(-x.clamp(min=0.0)).clamp(min=1e-30)
-    right = torch.log(torch.expm1(c * log_d) / torch.expm1(log_d)) - _softplus(x)
-    return torch.where(x < 0, left, right)
-
-
-def _powm1(x: Tensor, c: float) -> Tensor:
-    def value(x: Tensor) -> Tensor:
-        near = torch.expm1(c * torch.log1p(x.clamp(-0.5, 0.5)))
-        return torch.where(x.abs() < 0.5, near, (1 + x).pow(c) - 1)
-
-    return _Smooth.apply(x, value, lambda x: c * (1 + x).pow(c - 1))
-
-
-def _loglambert(x: Tensor) -> Tensor:
-    def value(x: Tensor) -> Tensor:
-        # Newton on y + exp(y) - x. Both starts lie right of the root, where the convex function
-        # makes every step a step towards it.
-        y = torch.where(x < 1, x, torch.log(x.clamp(min=1.0)))
-        for _ in range(6):
-            e = torch.exp(y)
-            y = y - (y + e - x) / (1 + e)
-        return y
-
-    return _Smooth.apply(x, value, lambda x: torch.sigmoid(-_loglambert(x)))
-
-
-class _Chosen(torch.autograd.Function):
-    """One of several functions of the same tensors, elementwise: the first whose condition holds.
-
-    ``torch.where`` alone multiplies the slope of a branch not taken by 0, and 0 * inf is NaN.
-    Here the slope is again a choice, between the branches' own slopes, and so is its slope.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(
-        conditions: Sequence[Callable[..., Tensor]],
-        branches: Sequence[Callable[..., Tensor]],
-        *arguments: Tensor,
-    ) -> Tensor:
-        *others, chosen = (branch(*arguments) for branch in branches)
-        for condition, value in zip(reversed(conditions), reversed(others), strict=True):
-            chosen = torch.where(condition(*arguments), value, chosen)
-        return chosen
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.conditions, ctx.branches, *arguments = inputs
-        ctx.save_for_backward(*arguments)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        arguments = ctx.saved_tensors
-
-        def slope(branch: Callable[..., Tensor], place: int) -> Callable[..., Tensor]:
-            return lambda grad, *arguments: torch.func.vjp(branch, *arguments)[1](grad)[place]
-
-        def after_grad(condition: Callable[..., Tensor]) -> Callable[..., Tensor]:
-            return lambda grad, *arguments: condition(*arguments)
-
-        conditions = [after_grad(condition) for condition in ctx.conditions]
-        slopes = [
-            _Chosen.apply(conditions, [slope(b, i) for b in ctx.branches], grads[0], *arguments)
-            for i in range(len(arguments))
-        ]
-        return None, None, *slopes
-
-
-# The vocabulary of formulas: the names SymPy prints, and implementations that stay exact at
-# +-1e4 in float32 with the right gradient there. A function that is not listed is an error.
-_VOCABULARY: dict[str, Any] = {
-    "softplus": _softplus,
-    "sigmoid": torch.sigmoid,
-    "logsoftplus": _logsoftplus,
-    "log1mexp": _log1mexp,
-    "log1mpower": _log1mpower,
-    "powm1": _powm1,
-    "loglambert": _loglambert,
-    "expm1": _of(_expm1, math.expm1),
-    "log1p": _of(torch.log1p, math.log1p),
-    "exp": _of(torch.exp, math.exp),
-    "log": _of(torch.log, math.log),
-    "sqrt": _of(torch.sqrt, math.sqrt),
-    "tanh": _of(_tanh, math.tanh),
-    "erf": _of(torch.erf, math.erf),
-    "sin": _of(torch.sin, math.sin),
-    "cos": _of(torch.cos, math.cos),
-    "sign": _of(torch.sign, lambda x: math.copysign(1.0, x) if x else 0.0),
-    "Abs": abs,
-    "Max": _maximum,
-    "pi": math.pi,
-    "E": math.e,
-}
 
 
 @lru_cache(maxsize=512)
@@ -395,16 +257,16 @@ def compile_formula(expression: sp.Expr, *symbols: sp.Symbol) -> Callable[..., T
         )
     if expression.has(sp.Piecewise):
         return _compile_piecewise(sp.piecewise_fold(expression), *symbols)
-    unknown = {type(f).__name__ for f in expression.atoms(sp.Function)} - set(_VOCABULARY)
+    unknown = {type(f).__name__ for f in expression.atoms(sp.Function)} - set(VOCABULARY)
     if unknown:
         names = ", ".join(sorted(unknown))
         raise ValueError(
             f"the formula {expression} uses {names}, which has no torch implementation here; "
-            f"write it with {', '.join(sorted(_VOCABULARY))}"
+            f"write it with {', '.join(sorted(VOCABULARY))}"
         )
     # SymPy would print sign(x) as a comparison with zero, which a tensor of many numbers refuses.
     printed = expression.replace(sp.sign, sp.Function("sign"))
-    raw = sp.lambdify(symbols, printed, modules=[_VOCABULARY])
+    raw = sp.lambdify(symbols, printed, modules=[VOCABULARY])
     if expression.free_symbols == set(symbols):
         return raw
 
@@ -426,11 +288,109 @@ def _compile_piecewise(expression: sp.Expr, *symbols: sp.Symbol) -> Callable[...
         )
     branches = [compile_formula(piece.expr, *symbols) for piece in expression.args]
     conditions = [_compile_condition(piece.cond, *symbols) for piece in expression.args[:-1]]
+    harmless = [_harmless_point(piece.expr, *symbols) for piece in expression.args]
 
     def chosen(*arguments: Tensor) -> Tensor:
-        return _Chosen.apply(conditions, branches, *torch.broadcast_tensors(*arguments))
+        if not torch.compiler.is_compiling() and get_proxy_mode() is not None:
+            return _Recorded.apply(conditions, branches, *torch.broadcast_tensors(*arguments))
+        holds = [condition(*arguments) for condition in conditions]
+        arguments = tuple(torch.broadcast_tensors(*arguments))
+        values, free = [], None
+        for hold, branch, at in zip([*holds, None], branches, harmless, strict=True):
+            # torch.where alone multiplies the slope of a branch not taken by 0, and 0 * inf is
+            # NaN: where it is not taken, a branch is computed at a harmless point.
+            if at is not None:
+                taken = reduce(operator.and_, (h for h in (hold, free) if h is not None))
+                guarded = (torch.where(taken, x, h) for x, h in zip(arguments, at, strict=True))
+            values.append(branch(*(arguments if at is None else guarded)))
+            if hold is not None:
+                free = ~hold if free is None else free & ~hold
+        *others, value = values
+        for hold, other in zip(reversed(holds), reversed(others), strict=True):
+            value = torch.where(hold, other, value)
+        return value
 
     return chosen
+
+
+class _Recorded(torch.autograd.Function):
+    """The same choice for a recording of make_fx: a slope is a choice between slopes.
+
+    Nothing that the value needs is kept for the slope, which makes the page's modules smaller by
+    a sixth. It has no forward mode.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        conditions: Sequence[Callable[..., Tensor]],
+        branches: Sequence[Callable[..., Tensor]],
+        *arguments: Tensor,
+    ) -> Tensor:
+        *others, chosen = (branch(*arguments) for branch in branches)
+        for condition, value in zip(reversed(conditions), reversed(others), strict=True):
+            chosen = torch.where(condition(*arguments), value, chosen)
+        return chosen
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.conditions, ctx.branches, *arguments = inputs
+        ctx.save_for_backward(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        arguments = ctx.saved_tensors
+
+        def slope(branch: Callable[..., Tensor], place: int) -> Callable[..., Tensor]:
+            return lambda grad, *arguments: torch.func.vjp(branch, *arguments)[1](grad)[place]
+
+        def after_grad(condition: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            return lambda grad, *arguments: condition(*arguments)
+
+        conditions = [after_grad(condition) for condition in ctx.conditions]
+        slopes = [
+            _Recorded.apply(conditions, [slope(b, i) for b in ctx.branches], grads[0], *arguments)
+            for i in range(len(arguments))
+        ]
+        return None, None, *slopes
+
+
+def _degree(formula: sp.Expr) -> float:
+    """How fast a formula grows at most, as a power of its arguments; infinite if faster."""
+    if formula.is_number:
+        return 0
+    if formula.is_Symbol:
+        return 1
+    if formula.is_Add:
+        return max(map(_degree, formula.args))
+    if formula.is_Mul:
+        return sum(map(_degree, formula.args))
+    if formula.is_Pow and formula.exp.is_Integer and formula.exp > 0:
+        return int(formula.exp) * _degree(formula.base)
+    lines = (softplus, sigmoid, sp.Max, sp.Abs, sp.sign, sp.tanh, sp.erf, sp.sin, sp.cos)
+    if isinstance(formula, lines) and max(map(_degree, formula.args)) <= 1:
+        return 1
+    return math.inf
+
+
+def _harmless_point(formula: sp.Expr, *symbols: sp.Symbol) -> list[float] | None:
+    """Where a formula, its slopes and theirs are finite; None if they are at any numbers."""
+    if _degree(formula) <= 2:
+        return None
+    used = [symbol for symbol in symbols if formula.has(symbol)]
+    slopes = [sp.diff(formula, x) for x in used]
+    views = [
+        textbook(e) for e in (formula, *slopes, *(sp.diff(s, x) for s in slopes for x in used))
+    ]
+    for values in itertools.product((0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0), repeat=len(used)):
+        at = dict(zip(used, values, strict=True))
+        if all(view.subs(at).is_real and view.subs(at).evalf().is_finite for view in views):
+            return [at.get(symbol, 0.0) for symbol in symbols]
+    raise ValueError(
+        f"no point was found at which {formula} and its slopes are finite; a branch of a Piecewise "
+        "needs one among 0, 1, -1, 1/2, -1/2, 2 and -2"
+    )
 
 
 _RELATIONS: dict[type, Callable[[Tensor, Tensor], Tensor]] = {

@@ -3,7 +3,8 @@
 An objective is three formulas of one critic output ``s``: the discriminator's cost on a real
 sample, its cost on a generated sample, and the generator's cost on a generated sample. Each is
 a SymPy expression, the chapters prove theorems about those very expressions, and torch
-functions are made from them by :func:`ganlib.formulas.compile_formula`.
+functions are made from them by :func:`ganlib.formulas.compile_formula`. Options of an objective
+are functions from one to another: :func:`smoothed`, :func:`flipped`, :func:`one_of`.
 
 Critic outputs are *raw*: a logit for the logarithmic losses, any real number for the others.
 No sigmoid belongs at the end of a discriminator here.
@@ -14,7 +15,8 @@ Derived in `the-game` (minimax), `generator-losses` (non-saturating, maximum lik
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import sympy as sp
 from torch import Tensor
@@ -22,29 +24,31 @@ from torch import Tensor
 from ganlib.checks import check_float
 from ganlib.divergences import FDivergence
 from ganlib.divergences import v as _v
-from ganlib.formulas import compile_formula, positive_part, softplus
+from ganlib.formulas import compile_formula, critic_output, exact, positive_part, softplus
 
 __all__ = [
     "Loss",
     "critic_output",
     "f_gan",
+    "flipped",
     "hinge",
     "least_squares",
     "maximum_likelihood",
     "minimax",
     "non_saturating",
     "one_of",
+    "smoothed",
     "wasserstein",
 ]
 
-#: The critic's raw output on one sample: the symbol in which every loss is written.
-critic_output = sp.Symbol("s", real=True)
 _s = critic_output
 
 
 @dataclass(frozen=True)
 class Loss:
     """A GAN objective as three formulas in :data:`critic_output`, all to be minimised.
+
+    The torch functions are compiled here, once: calling the loss touches no SymPy.
 
     Attributes
     ----------
@@ -54,35 +58,79 @@ class Loss:
         The discriminator's cost of one real and of one generated sample.
     of_generator
         The generator's cost of one generated sample.
+    symbols
+        The formulas' free symbols other than :data:`critic_output`, by name: ``least_squares``
+        with symbols for its targets, the selector of :func:`one_of`. Both methods take their
+        values, in this order.
+
+    Raises
+    ------
+    ValueError
+        If a formula has no torch function, see :func:`ganlib.formulas.compile_formula`.
     """
 
     name: str
     on_real: sp.Expr
     on_fake: sp.Expr
     of_generator: sp.Expr
+    symbols: tuple[sp.Symbol, ...] = field(init=False, repr=False, compare=False)
+    _costs: tuple[Callable[..., Tensor], ...] = field(init=False, repr=False, compare=False)
 
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+    def __post_init__(self) -> None:
+        formulas = (self.on_real, self.on_fake, self.of_generator)
+        free = set[sp.Symbol]().union(*(formula.free_symbols for formula in formulas)) - {_s}
+        symbols = tuple(sorted(free, key=lambda symbol: symbol.name))
+        # The one way to derive a field of a frozen dataclass.
+        object.__setattr__(self, "symbols", symbols)
+        compiled = tuple(compile_formula(formula, _s, *symbols) for formula in formulas)
+        object.__setattr__(self, "_costs", compiled)
+
+    def __reduce__(self) -> tuple[Callable[..., Loss], tuple[object, ...]]:
+        return Loss, (self.name, self.on_real, self.on_fake, self.of_generator)
+
+    def discriminator(self, real: Tensor, fake: Tensor, *values: Tensor | float) -> Tensor:
         """Discriminator loss: mean cost on real plus mean cost on fake.
 
         Parameters
         ----------
         real, fake
             Raw critic outputs, any shape, any float dtype; the two may differ in length.
+        *values
+            A number or 0-d tensor for each of :attr:`symbols`.
 
         Returns
         -------
         A scalar tensor in the dtype of the inputs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For outputs that are no floating-point tensors, or empty; for too few or too many
+            values.
         """
         _check(real, "real")
         _check(fake, "fake")
-        cost_real = compile_formula(self.on_real, _s)(real)
-        cost_fake = compile_formula(self.on_fake, _s)(fake)
+        on_real, on_fake, _ = self._costs
+        cost_real = on_real(real, *self._values(values, real))
+        cost_fake = on_fake(fake, *self._values(values, fake))
         return cost_real.mean() + cost_fake.mean()
 
-    def generator(self, fake: Tensor) -> Tensor:
-        """Generator loss: mean cost of the raw critic outputs ``fake`` (a scalar tensor)."""
+    def generator(self, fake: Tensor, *values: Tensor | float) -> Tensor:
+        """Generator loss: mean cost of the raw critic outputs ``fake`` (a scalar tensor).
+
+        ``values`` as for :meth:`discriminator`, which see for errors too.
+        """
         _check(fake, "fake")
-        return compile_formula(self.of_generator, _s)(fake).mean()
+        return self._costs[2](fake, *self._values(values, fake)).mean()
+
+    def _values(self, values: tuple[Tensor | float, ...], like: Tensor) -> list[Tensor]:
+        if len(values) != len(self.symbols):
+            names = ", ".join(str(symbol) for symbol in self.symbols)
+            raise ValueError(
+                f"{self.name} got {len(values)} values for its {len(self.symbols)} symbols; pass "
+                + (f"one for each of {names}, in this order" if names else "the outputs alone")
+            )
+        return [v if isinstance(v, Tensor) else like.new_full((), v) for v in values]
 
 
 def _check(output: Tensor, what: str) -> None:
@@ -129,12 +177,11 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Loss:
     ValueError
         If a = b: the discriminator would have nothing to tell apart.
     """
-    targets = {
-        name: sp.nsimplify(value, rational=True) for name, value in (("a", a), ("b", b), ("c", c))
-    }
+    given = {"a": a, "b": b, "c": c}
+    targets = {name: exact(value) for name, value in given.items()}
     for name, value in targets.items():
         if not value.is_finite:
-            raise ValueError(f"{name} = {value} is no target; pass a finite number")
+            raise ValueError(f"{name} = {given[name]!r} is no target; pass a finite number")
     if targets["a"] == targets["b"]:
         raise ValueError(
             f"a = b = {a}: real and fake have one target, so no discriminator can be learnt; "
@@ -225,3 +272,89 @@ def one_of(selector: sp.Symbol, *losses: Loss) -> Loss:
         choice([loss.on_fake for loss in losses]),
         choice([loss.of_generator for loss in losses]),
     )
+
+
+def smoothed(loss: Loss, real: float | sp.Expr = 0.9, fake: float | sp.Expr = 0.0) -> Loss:
+    """Label smoothing: a real sample is charged as real with weight ``real``, else as fake.
+
+    The cost on real becomes real * on_real + (1 - real) * on_fake, that on fake fake * on_real +
+    (1 - fake) * on_fake; the generator's cost stays. Summed under the integral the discriminator
+    then pays P on_real + Q on_fake with P = real p + fake q and Q = (1 - real) p + (1 - fake) q:
+    its optimum is that of the plain loss with P, Q for p, q. For the losses of a logit it is
+    D = P / (p + q) (Goodfellow 2016 tutorial, section 4.2): with fake = 0 the plain D times
+    ``real``; with fake > 0, D is high where the *generator* is and no data are, and keeps samples
+    there. For least squares the targets move, from b to real b + (1 - real) a and from a to
+    fake b + (1 - fake) a, and a constant is added. The hinge stays a decision, at P = Q.
+
+    Parameters
+    ----------
+    loss
+        Any objective whose discriminator's cost keeps a minimum.
+    real, fake
+        The labels, 0 <= fake < real <= 1: numbers, or symbols whose values come with the others
+        of the loss. 1 and 0 are the plain loss.
+
+    Raises
+    ------
+    ValueError
+        For labels outside their range, or a loss of straight lines (Wasserstein): its critic
+        would lower its cost without end by adding a constant to all outputs.
+    """
+    r, f = _label("real", real), _label("fake", fake)
+    if (r - f).is_number and not r > f:
+        raise ValueError(
+            f"real = {real} and fake = {fake}; the label of real samples must be the higher one, "
+            "for example real=0.9, fake=0.0"
+        )
+    straight = all(sp.diff(cost, _s).is_number for cost in (loss.on_real, loss.on_fake))
+    if straight and r + f != 1:
+        raise ValueError(
+            f"{loss.name} has costs that are straight lines: with labels {real} and {fake} its "
+            "critic gains without end by adding a constant to every output; use a loss of labels, "
+            "such as minimax(), or labels of sum 1, which scale the cost"
+        )
+    return _relabelled(loss, f"{loss.name}, labels {real} and {fake}", r, f)
+
+
+def flipped(loss: Loss, rate: float | sp.Expr) -> Loss:
+    """Noisy labels: a share ``rate`` of all labels is swapped, in expectation.
+
+    The cost on real becomes (1 - rate) * on_real + rate * on_fake, that on fake the reverse: it
+    is :func:`smoothed` with labels 1 - rate and rate, so for the losses of a logit the optimum is
+    D = ((1 - rate) p + rate q) / (p + q). The generator's cost stays. The Wasserstein loss is
+    scaled by 1 - 2 rate.
+
+    Parameters
+    ----------
+    loss
+        Any objective.
+    rate
+        0 <= rate < 1/2, or a symbol whose value comes with the others of the loss.
+
+    Raises
+    ------
+    ValueError
+        For a rate outside its range: at 1/2 the labels say nothing.
+    """
+    share = _label("rate", rate)
+    if share.is_number and not share < sp.S.Half:
+        raise ValueError(
+            f"rate = {rate}; a share of swapped labels is below 1/2, where they say nothing"
+        )
+    return _relabelled(loss, f"{loss.name}, a share {rate} of labels flipped", 1 - share, share)
+
+
+def _label(name: str, value: float | sp.Expr) -> sp.Expr:
+    label = exact(value)
+    if label.has(_s) or (label.is_number and not (label.is_real and 0 <= label <= 1)):
+        raise ValueError(
+            f"{name} = {value}; pass a number from 0 to 1, or a symbol other than {_s}"
+        )
+    return label
+
+
+def _relabelled(loss: Loss, name: str, real: sp.Expr, fake: sp.Expr) -> Loss:
+    def cost(label: sp.Expr) -> sp.Expr:
+        return label * loss.on_real + (1 - label) * loss.on_fake
+
+    return Loss(name, cost(real), cost(fake), loss.of_generator)

@@ -3,51 +3,99 @@
 Every penalty takes **one norm a sample**. A norm over the whole batch, a mistake seen in several
 published libraries, grows with the batch and punishes a critic that is already 1-Lipschitz.
 
-A penalty is a plain function; weight it where it is used, for example
-``fit(..., penalty=lambda critic, real, fake: 10 * gradient_penalty(critic, real, fake))``.
-Derived in `wasserstein` (gradient penalty, clipping) and `convergence` (R1, R2, consensus).
+A penalty is a plain function of (critic, real, fake, mix), and each one below is one:
+``fit(..., penalty=r1)``, ``fit(..., penalty=weighted(10, gradient_penalty))``. Your own may leave
+out ``mix``. The samples have any shape (N, ...), and may be pairs (x, y) with a condition y. The
+gradients are those of :mod:`torch.func`: a penalty can be mapped over seeds and differentiated
+again. Derived in `wasserstein` (gradient penalty, clipping) and `convergence` (R1, R2, consensus).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "Batch",
+    "Critic",
+    "Penalty",
     "clip_weights",
     "consensus",
     "gradient_penalty",
     "half_square",
     "input_gradient",
     "norm_deviation",
+    "parts",
     "r1",
     "r2",
+    "weighted",
+    "whole",
 ]
 
-Critic = Callable[[Tensor], Tensor]
+#: Samples (N, ...), alone or with a condition: x or (x, y).
+Batch = Tensor | tuple[Tensor, Tensor]
+#: From x, or from x and its condition y, to one raw output a sample.
+Critic = Callable[..., Tensor]
+#: (critic, real, fake, mix) or (critic, real, fake) -> what the discriminator pays on top.
+Penalty = Callable[..., Tensor]
 
 
-def input_gradient(critic: Critic, points: Tensor) -> Tensor:
+def parts(batch: Batch) -> tuple[Tensor, ...]:
+    """(x,) or (x, y): what a network is called with."""
+    return (batch,) if isinstance(batch, Tensor) else tuple(batch)
+
+
+def whole(parts: Sequence[Tensor]) -> Batch:
+    """The inverse of :func:`parts`."""
+    first, *condition = parts
+    return (first, condition[0]) if condition else first
+
+
+def input_gradient(critic: Critic, points: Batch) -> Tensor:
     """The gradient of the critic at each point, flattened to (N, d); differentiable.
 
-    The critic must treat samples one by one (no batch normalisation): only then is the gradient
-    of the summed output the stack of the samples' own gradients.
+    The critic must treat samples one by one: only then is the gradient of the summed output the
+    stack of the samples' own gradients. Batch normalisation does not, and its summed output has
+    no gradient at all.
+
+    Raises
+    ------
+    ValueError
+        For points that are no batch, a critic with another number of outputs than samples, or a
+        module with batch normalisation in training mode.
     """
-    if points.ndim < 2 or len(points) == 0:
+    x, *condition = parts(points)
+    if x.ndim < 2 or len(x) == 0:
         raise ValueError(
-            f"points have shape {tuple(points.shape)}; expected (N, ...) with N >= 1 samples"
+            f"points have shape {tuple(x.shape)}; expected (N, ...) with N >= 1 samples"
         )
-    points = points.detach().requires_grad_()
-    output = critic(points)
-    if output.shape[0] != points.shape[0]:
-        raise ValueError(
-            f"the critic returned {output.shape[0]} outputs for {points.shape[0]} samples; "
-            "a per-sample gradient needs one output a sample"
-        )
-    (gradient,) = torch.autograd.grad(output.sum(), points, create_graph=True)
-    return gradient.flatten(1)
+    refuse_batch_normalisation(critic)
+
+    def total(x: Tensor) -> Tensor:
+        output = critic(x, *condition)
+        if output.numel() != len(x):
+            raise ValueError(
+                f"the critic returned {output.numel()} outputs for {len(x)} samples; "
+                "a per-sample gradient needs one output a sample"
+            )
+        return output.sum()
+
+    # Cut from whatever made the points: a penalty teaches the critic, never the generator.
+    return torch.func.grad(total)(x.detach()).flatten(1)
+
+
+def refuse_batch_normalisation(critic: object) -> None:
+    """Raise a ValueError if a module has a layer of batch normalisation in training mode."""
+    for name, layer in critic.named_modules() if isinstance(critic, nn.Module) else ():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training:
+            raise ValueError(
+                f"the critic normalises over the batch (its layer {name or 'itself'}), so a sample "
+                "has no gradient of its own to penalise: use torch.nn.GroupNorm(1, channels) or "
+                "no normalisation there, or leave out the penalty"
+            )
 
 
 def norm_deviation(gradient: Tensor, target: float = 1.0) -> Tensor:
@@ -63,8 +111,9 @@ def half_square(gradient: Tensor) -> Tensor:
 
 def gradient_penalty(
     critic: Critic,
-    real: Tensor,
-    fake: Tensor,
+    real: Batch,
+    fake: Batch,
+    mix: Tensor | None = None,
     *,
     target: float = 1.0,
     generator: torch.Generator | None = None,
@@ -78,33 +127,74 @@ def gradient_penalty(
     critic
         From (N, ...) to one raw output a sample.
     real, fake
-        Samples of one shape (N, ...).
+        Samples of one shape (N, ...). A point between two samples has the condition of the real
+        one.
+    mix
+        Where each point lies between its pair, N numbers in [0, 1]: one a sample, whatever the
+        samples' shape. Drawn uniformly where None.
     generator
-        Draws the interpolation weights; torch's global generator where None.
+        Draws them; torch's global generator where None.
+
+    Raises
+    ------
+    ValueError
+        If the batches differ in shape, or there is not one number a pair.
     """
-    if real.shape != fake.shape:
+    (x, *condition), (other, *_) = parts(real), parts(fake)
+    if x.shape != other.shape:
         raise ValueError(
-            f"real has shape {tuple(real.shape)} and fake {tuple(fake.shape)}; the penalty pairs "
+            f"real has shape {tuple(x.shape)} and fake {tuple(other.shape)}; the penalty pairs "
             "them, so pass batches of one shape"
         )
-    weight = torch.rand(
-        (len(real),) + (1,) * (real.ndim - 1),
-        generator=generator,
-        device=real.device if generator is None else generator.device,
-        dtype=real.dtype,
-    ).to(real.device)
-    between = weight * real + (1 - weight) * fake
-    return norm_deviation(input_gradient(critic, between), target)
+    per_sample = (len(x),) + (1,) * (x.ndim - 1)
+    if mix is None:
+        device = x.device if generator is None else generator.device
+        mix = torch.rand(per_sample, generator=generator, device=device, dtype=x.dtype).to(x.device)
+    if mix.numel() != len(x):
+        raise ValueError(
+            f"mix has shape {tuple(mix.shape)} for {len(x)} pairs; pass one number in [0, 1] a pair"
+        )
+    mix = mix.reshape(per_sample)
+    between = mix * x + (1 - mix) * other
+    at = whole((between, *condition))
+    return norm_deviation(input_gradient(critic, at), target)
 
 
-def r1(critic: Critic, real: Tensor) -> Tensor:
-    """E|grad|^2 / 2 on real samples; weight it by gamma (Mescheder et al. 2018, equation 9)."""
+def r1(critic: Critic, real: Batch, fake: Batch | None = None, mix: Tensor | None = None) -> Tensor:
+    """E|grad|^2 / 2 on real samples; weight it by gamma (Mescheder et al. 2018, equation 9).
+
+    ``r1(critic, real)``; the other arguments are those that every penalty is called with.
+    """
     return half_square(input_gradient(critic, real))
 
 
-def r2(critic: Critic, fake: Tensor) -> Tensor:
-    """E|grad|^2 / 2 on generated samples (Mescheder et al. 2018, equation 10)."""
-    return r1(critic, fake)
+def r2(critic: Critic, real: Batch, fake: Batch | None = None, mix: Tensor | None = None) -> Tensor:
+    """E|grad|^2 / 2 on generated samples (Mescheder et al. 2018, equation 10).
+
+    ``r2(critic, fake)``, or as every penalty is called, ``r2(critic, real, fake)``.
+    """
+    return half_square(input_gradient(critic, real if fake is None else fake))
+
+
+def weighted(weight: float, penalty: Penalty) -> Penalty:
+    """``weight`` times a penalty, for example ``weighted(10, gradient_penalty)``.
+
+    Raises
+    ------
+    ValueError
+        For a weight that is not finite, or below 0: the critic would be paid for steepness.
+    """
+    if not 0 <= weight < float("inf"):
+        raise ValueError(f"the penalty's weight is {weight}; it must be 0 or more, and finite")
+
+    weight = float(weight)
+
+    # wraps keeps the signature, by which a game sees whether the penalty takes the mix.
+    @functools.wraps(penalty)
+    def times(*arguments: Batch | Critic | None, **options: Tensor | None) -> Tensor:
+        return weight * penalty(*arguments, **options)
+
+    return times
 
 
 def clip_weights(module: nn.Module, bound: float) -> None:

@@ -30,13 +30,21 @@ _TOLERANCE = sp.Float("1e-20")
 
 def _random_value(symbol: sp.Symbol, rng: random.Random) -> sp.Rational:
     # Rationals with small terms: a counterexample should be readable.
-    if symbol.is_integer:
-        value = sp.Integer(rng.randint(1, 9))
-    else:
-        value = sp.Rational(rng.randint(1, 60), rng.randint(1, 20))
-    if not symbol.is_nonnegative and rng.random() < 0.5:
-        value = -value
-    return value
+    for _ in range(200):
+        if symbol.is_integer:
+            value = sp.Integer(rng.randint(1, 9))
+        else:
+            value = sp.Rational(rng.randint(1, 60), rng.randint(1, 20))
+        if symbol.is_nonpositive or (not symbol.is_nonnegative and rng.random() < 0.5):
+            value = -value
+        assumed = symbol.assumptions0.items()
+        if all(getattr(value, f"is_{name}", truth) == truth for name, truth in assumed):
+            return value
+    raise ValueError(
+        f"no random rational fits what is assumed of {symbol}: "
+        f"{', '.join(f'{k}={v}' for k, v in symbol._assumptions_orig.items())}; declare it with "
+        "assumptions that rational numbers other than 0 can have"
+    )
 
 
 def _sample(
@@ -149,31 +157,65 @@ def assert_gradient(
 
 
 def assert_maximiser(
-    objective: sp.Expr, symbol: sp.Symbol, point: sp.Expr, claim: str = ""
+    objective: sp.Expr,
+    symbol: sp.Symbol,
+    point: sp.Expr,
+    claim: str = "",
+    where: Callable[..., bool] | None = None,
 ) -> None:
     """Assert that a concave objective of one variable has its maximum at ``point``.
 
-    Checked: the derivative vanishes at the point, and the second derivative is negative
-    everywhere on (0, 1) or on the half line the symbol is declared on, at random values of the
-    other symbols. Together these make the point the only maximiser.
+    Checked: the derivative vanishes at the point, and the second derivative is nowhere positive,
+    at random values of all symbols: on the whole line that ``symbol`` is declared on (real,
+    positive, ...), near 0 and far out, wherever the objective is a real number there, as
+    log(x) + log(1 - x) is on (0, 1). Together these make the point a maximiser. ``where``
+    restricts the values, as for :func:`counterexample`.
+
+    Raises
+    ------
+    AssertionError
+        If the statement is false, with the point at which it fails.
+    ValueError
+        If there are hardly any points to look at.
     """
-    first = sp.diff(objective, symbol)
-    assert_equal(first.subs(symbol, point), sp.Integer(0), claim or "first-order condition")
-    second = sp.diff(objective, symbol, 2)
-    if second.has(symbol):
-        assert_nonnegative(
-            -second,
-            f"{claim or 'second-order condition'} (objective not concave)",
-            where=lambda **v: 0 < v[str(symbol)] < 1,
-        )
-    else:
-        assert_nonnegative(-second, f"{claim or 'second-order condition'} (objective not concave)")
+    first, second = sp.diff(objective, symbol), sp.diff(objective, symbol, 2)
+    assert_equal(first.subs(symbol, point), sp.Integer(0), claim or "first-order condition", where)
     if second == 0:
         raise AssertionError(f"{claim}: the objective is linear in {symbol}; it has no maximiser")
+    value, bend = textbook(objective), textbook(second)
+    rng = random.Random(1)
+    seen = 0
+    for scale in (1, sp.Rational(1, 50), 50) * (4 * _TRIES):
+        at = _sample(objective.free_symbols | {symbol}, None, rng) or {}
+        at[symbol] *= 1 if symbol.is_integer else scale
+        if where is not None and not where(**{str(k): v for k, v in at.items()}):
+            continue
+        here, bent = (e.subs(at).evalf(_DIGITS, chop=True) for e in (value, bend))
+        if not (here.is_real and here.is_finite and bent.is_real):
+            continue
+        if bent > _TOLERANCE:
+            named = ", ".join(f"{k} = {v}" for k, v in at.items())
+            raise AssertionError(
+                f"{claim or 'second-order condition'} (objective not concave): the second "
+                f"derivative is {bent.evalf(8)} at {named}"
+            )
+        seen += 1
+        if seen == 2 * _TRIES:
+            return
+    if seen < _TRIES:
+        raise ValueError(
+            f"{claim or 'assert_maximiser'}: the objective is real at {seen} of "
+            f"{12 * _TRIES} random points only; widen `where`, or declare {symbol} on a line where "
+            "it is"
+        )
 
 
 def assert_minimiser(
-    objective: sp.Expr, symbol: sp.Symbol, point: sp.Expr, claim: str = ""
+    objective: sp.Expr,
+    symbol: sp.Symbol,
+    point: sp.Expr,
+    claim: str = "",
+    where: Callable[..., bool] | None = None,
 ) -> None:
-    """Assert that a convex objective of one variable has its minimum at ``point``."""
-    assert_maximiser(-objective, symbol, point, claim)
+    """Assert that a convex objective has its minimum at ``point``; see :func:`assert_maximiser`."""
+    assert_maximiser(-objective, symbol, point, claim, where)

@@ -13,22 +13,28 @@ Derived in `images`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ganlib import pairs
+from ganlib.checks import check_count, check_finite, check_float, readable
 from ganlib.data import Samples
 from ganlib.metrics import frechet_distance
 from ganlib.networks import mlp
 
 __all__ = [
+    "LabelAccuracy",
     "Score",
     "Scorer",
+    "classification_accuracy",
     "classify",
     "features",
     "fit_scorer",
+    "label_accuracy",
     "nearest",
     "nearest_in_training",
     "score",
@@ -37,6 +43,8 @@ __all__ = [
 
 _PRESENT = 0.1  # a class is present from a tenth of its share in the data
 _CHUNK = 2048  # images a forward pass: bounds memory, changes no result
+_SCALES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # in which images come
+_SLACK = 0.05  # of a scale: by so much images may miss its ends, or leave it
 
 
 class Score(NamedTuple):
@@ -45,6 +53,15 @@ class Score(NamedTuple):
     frechet: float  #: Fréchet distance of features over the real features' variance; >= 0
     class_kl: float  #: KL(classes of generated || classes of real images), nats; >= 0
     classes: int  #: classes with at least a tenth of the share they have in the data
+
+
+class LabelAccuracy(NamedTuple):
+    """Result of :func:`label_accuracy`: shares in [0, 1], and what they are to be compared with."""
+
+    accuracy: float  #: images that the judge reads as the label they were asked for
+    by_class: tuple[float, ...]  #: the same for each class; NaN for one that was not asked for
+    perfect: float  #: the judge's accuracy on real images
+    featureless: float  #: 1 / K: a generator that ignores labels asked for equally often
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,8 @@ class Scorer:
         positive, their sum is 1.
     accuracy
         Share of right answers on the reference images, which it was not trained on, in [0, 1].
+    limits
+        The least and the largest value of the images that the scorer was made from.
     """
 
     classifier: nn.Sequential
@@ -71,6 +90,7 @@ class Scorer:
     reference: Tensor
     class_shares: Tensor
     accuracy: float
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
 
 def split(samples: Samples, *sizes: int, seed: int = 0) -> tuple[Samples, ...]:
@@ -81,12 +101,16 @@ def split(samples: Samples, *sizes: int, seed: int = 0) -> tuple[Samples, ...]:
     ValueError
         If a size is not positive or the parts need more samples than there are.
     """
-    if not sizes or min(sizes) < 1 or sum(sizes) > len(samples):
+    for size in sizes:
+        check_count(size, "a size")
+    if not sizes or sum(sizes) > len(samples):
         raise ValueError(
-            f"sizes are {sizes} with sum {sum(sizes)}; each must be positive and the sum at most "
-            f"the {len(samples)} samples of {samples.name}"
+            f"sizes are {sizes} with sum {sum(sizes)}; give one or more, their sum at most the "
+            f"{len(samples)} samples of {samples.name}"
         )
-    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator("cpu").manual_seed(seed)
+    order = torch.randperm(len(samples), generator=generator, device="cpu")
+    order = order.to(samples.values.device)
     return tuple(
         replace(
             samples,
@@ -128,27 +152,9 @@ def fit_scorer(
         If labels are missing, the two sets differ in image shape, or the classifier never
         answers with some class: then train it for longer, or give it more images.
     """
-    shape = tuple(training.values.shape[1:])
-    if tuple(reference.values.shape[1:]) != shape:
-        raise ValueError(
-            f"training images have shape {shape}, reference images "
-            f"{tuple(reference.values.shape[1:])}; they must be the same"
-        )
-    if training.labels is None or reference.labels is None:
-        raise ValueError("images without labels; a classifier needs a Samples with labels")
-    classes = int(training.labels.max()) + 1
-    inputs = training.values.flatten(1)
-    classifier = mlp(inputs.shape[1], *hidden, classes, activation=nn.ReLU, seed=seed)
-    rng = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(classifier.parameters(), lr=learning_rate)
-    for _ in range(steps):
-        rows = torch.randint(len(inputs), (batch_size,), generator=rng)
-        loss = nn.functional.cross_entropy(classifier(inputs[rows]), training.labels[rows])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    classifier.requires_grad_(False)
-
+    classifier, classes = _classifier(
+        training, reference, hidden, steps, batch_size, learning_rate, seed
+    )
     found = _run(classifier[:-1], reference.values)
     answers = _run(classifier[-1:], found).argmax(dim=1)
     shares = _shares(answers, classes)
@@ -158,19 +164,70 @@ def fit_scorer(
             f"the classifier never answers with class {missing} on the {len(reference)} reference "
             f"images after {steps} steps; train it for longer, or give more images"
         )
+    ends = [end.item() for one in (training, reference) for end in one.values.aminmax()]
     return Scorer(
         classifier,
-        shape,
+        tuple(training.values.shape[1:]),
         found,
         shares,
-        (answers == reference.labels).double().mean().item(),
+        _share_right(answers, _labels(reference)),
+        (min(ends), max(ends)),
     )
+
+
+def _classifier(
+    training: Samples,
+    other: Samples,
+    hidden: tuple[int, ...],
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+) -> tuple[nn.Sequential, int]:
+    # Trained where the images lie, from the same weights and batches on every device.
+    shape = tuple(training.values.shape[1:])
+    if tuple(other.values.shape[1:]) != shape:
+        raise ValueError(
+            f"training images have shape {shape}, the others {tuple(other.values.shape[1:])}; "
+            "they must be the same"
+        )
+    for one in (training, other):
+        check_finite(one.values, f"the images of {one.name}")
+    labels = _labels(training)
+    classes = int(max(labels.max(), _labels(other).max())) + 1
+    inputs = training.values.flatten(1)
+    with torch.device("cpu"):
+        classifier = mlp(inputs.shape[1], *hidden, classes, activation=nn.ReLU, seed=seed)
+    classifier.to(inputs)
+    rng = torch.Generator("cpu").manual_seed(seed)
+    optimiser = torch.optim.Adam(classifier.parameters(), lr=learning_rate)
+    for _ in range(steps):
+        rows = torch.randint(len(inputs), (batch_size,), generator=rng, device="cpu")
+        rows = rows.to(inputs.device)
+        loss = nn.functional.cross_entropy(classifier(inputs[rows]), labels[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return classifier.requires_grad_(False), classes
+
+
+def _labels(samples: Samples) -> Tensor:
+    if samples.labels is None:
+        raise ValueError(f"{samples.name} has no labels; a classifier needs a Samples with labels")
+    return samples.labels
 
 
 def features(scorer: Scorer, images: Tensor) -> Tensor:
     """The last hidden layer's output on images (N, ...), shape (N, d).
 
-    Images may be flattened already: (N, pixels) is as good as (N, channels, height, width).
+    Images may be flattened already: (N, pixels) is as good as (N, channels, height, width). They
+    are judged on the scorer's device, wherever they come from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For images of another shape, that are not finite, or that lie on another scale than those
+        the scorer was made from, such as [0, 1] for [-1, 1].
     """
     return _run(scorer.classifier[:-1], _checked(scorer, images))
 
@@ -187,7 +244,8 @@ def score(scorer: Scorer, images: Tensor) -> Score:
     depends on no unit: a generator of one image, the one with the average feature, gets 1. Both
     distances are biased upwards by the finite number of images: compare only scores of equally
     many, and with the floor, ``score(scorer, unseen_real_images)``. With K classes, N generated
-    and M reference images the floor of the class KL is about (K - 1) (1/N + 1/M) / 2 nats.
+    and M reference images the floor of the class KL is about (K - 1) (1/N + 1/M) / 2 nats. Errors
+    as :func:`features`.
     """
     images = _checked(scorer, images)
     found = _run(scorer.classifier[:-1], images)
@@ -195,12 +253,73 @@ def score(scorer: Scorer, images: Tensor) -> Score:
     answers = _run(scorer.classifier[-1:], found).argmax(dim=1)
     shares = _shares(answers, len(scorer.class_shares))
     real = scorer.class_shares
-    kl = torch.xlogy(shares, shares / real).sum().item()
+    kl = torch.xlogy(shares, shares / real).sum()
     return Score(
         distance / torch.cov(scorer.reference.double().T).trace().item(),
-        max(0.0, kl),
+        kl.clamp(min=0).item(),  # NaN would stay NaN
         int((shares >= _PRESENT * real).sum()),
     )
+
+
+def label_accuracy(scorer: Scorer, images: Tensor, labels: Tensor) -> LabelAccuracy:
+    """How often the judge reads an image as the label that its generator was asked for.
+
+    Parameters
+    ----------
+    scorer
+        Of K classes.
+    images
+        Shape (N, ...).
+    labels
+        What was asked for, shape (N,), whole numbers from 0 to K - 1; of each class equally many
+        if the number is to be compared with ``featureless``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`features`, and for labels of another shape, dtype or range.
+    """
+    classes = len(scorer.class_shares)
+    if labels.is_floating_point() or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)} and dtype {labels.dtype} for {len(images)} "
+            "images; pass one whole number an image"
+        )
+    answers = classify(scorer, images)
+    labels = labels.to(answers.device).long()
+    if not ((labels >= 0) & (labels < classes)).all():
+        raise ValueError(
+            f"labels go from {labels.min()} to {labels.max()}; this scorer knows the classes 0 to "
+            f"{classes - 1}"
+        )
+    right = (answers == labels).double()
+    asked = torch.bincount(labels, minlength=classes)
+    each = torch.bincount(labels, weights=right, minlength=classes) / asked
+    return LabelAccuracy(right.mean().item(), tuple(each.tolist()), scorer.accuracy, 1 / classes)
+
+
+def classification_accuracy(
+    generated: Samples,
+    real: Samples,
+    *,
+    hidden: tuple[int, ...] = (128, 32),
+    steps: int = 600,
+    batch_size: int = 128,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+) -> float:
+    """The accuracy on real images of a classifier trained on generated ones, in [0, 1].
+
+    The classification accuracy score of Ravuri and Vinyals (2019): unlike :func:`label_accuracy`
+    it falls where a class has lost its variety. A perfect generator gets what as many real images
+    in place of ``generated`` get; one that ignores the label 1 / K. Options and errors as
+    :func:`fit_scorer`.
+    """
+    classifier, _ = _classifier(generated, real, hidden, steps, batch_size, learning_rate, seed)
+    low, high = (end.item() for end in real.values.aminmax())
+    _check_scale(generated.values, low, high)
+    answers = _run(classifier, real.values.to(generated.values)).argmax(dim=1)
+    return _share_right(answers, _labels(real))
 
 
 def nearest_in_training(images: Tensor, training: Tensor, unseen: Tensor) -> float:
@@ -224,41 +343,79 @@ def nearest_in_training(images: Tensor, training: Tensor, unseen: Tensor) -> flo
             f"{tuple(unseen.shape)}: the last two must have one shape (equally many real images "
             "each), and all three the same image shape"
         )
-    seen, other = (nearest(images, real)[0] for real in (training, unseen))
+    seen, other = (_nearest(images, real)[0] for real in (training, unseen))
     return ((seen < other).double() + (seen == other).double() / 2).mean().item()
 
 
 def nearest(images: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest real image of each image: distance and row in ``real``, both of shape (N,).
 
-    Euclidean on flattened values, shapes (N, ...) and (M, ...) with M >= 1.
+    Euclidean on flattened values, shapes (N, ...) and (M, ...) with N and M >= 1; computed in
+    float64, in blocks of bounded memory, the distance returned in the images' dtype.
     """
-    if not len(real) or images[:1].numel() != real[:1].numel():
+    if not len(real) or not len(images) or images[0].numel() != real[0].numel():
         raise ValueError(
             f"images {tuple(images.shape)}, real {tuple(real.shape)}: both must hold images of "
-            "equally many values, and real at least one"
+            "equally many values, at least one"
         )
-    points, candidates = images.flatten(1), real.flatten(1)
-    rows = torch.cdist(points, candidates).argmin(dim=1)
-    # cdist goes through a matrix product, which leaves the distance to a copy above zero.
-    return (points - candidates[rows]).norm(dim=1), rows
+    distance, rows = _nearest(images, real)
+    return distance.to(images.dtype), rows
+
+
+def _nearest(images: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    return pairs.nearest(*pairs.two(images.flatten(1), real.flatten(1), ("images", "real")))
 
 
 def _checked(scorer: Scorer, images: Tensor) -> Tensor:
+    check_float(images, "images")
     pixels = scorer.reference.new_empty(scorer.image_shape).numel()
     if images.ndim < 2 or len(images) < 1 or images[0].numel() != pixels:
         raise ValueError(
             f"images have shape {tuple(images.shape)}; this scorer judges (N, {pixels}) or "
             f"(N, {', '.join(map(str, scorer.image_shape))}), N >= 1"
         )
-    if not torch.isfinite(images).all():
-        raise ValueError("images hold NaN or infinite values; the run that made them diverged")
-    return images
+    check_finite(images, "images")
+    _check_scale(images, *scorer.limits)
+    return images.to(scorer.reference)
+
+
+def _check_scale(images: Tensor, low: float, high: float) -> None:
+    # Real digits in [0, 1] lie inside [-1, 1] and would score worse than one average image.
+    if not readable(images) or not math.isfinite(high - low):
+        return
+    least, most = (end.item() for end in images.aminmax())
+    scale = next(
+        (
+            (first, last)
+            for first, last in _SCALES
+            if max(abs(least - first), abs(most - last)) <= _SLACK * (last - first)
+        ),
+        None,
+    )
+    slack = _SLACK * (high - low)
+    inside = low - slack <= least and most <= high + slack
+    if inside and (scale is None or high - low < 1.5 * (scale[1] - scale[0])):
+        return
+    seen = f"images have values from {least:g} to {most:g}, real ones from {low:g} to {high:g}"
+    if scale is None:
+        raise ValueError(
+            f"{seen}; bring them to that scale, or cut off what is outside it: "
+            f"images.clamp({low:g}, {high:g})"
+        )
+    factor = (high - low) / (scale[1] - scale[0])
+    raise ValueError(
+        f"{seen}; if theirs is the scale from {scale[0]:g} to {scale[1]:g}, pass "
+        f"(images - {scale[0]:g}) * {factor:.9g} + {low:.9g}"
+    )
 
 
 def _run(network: nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
         return torch.cat([network(part.flatten(1)) for part in images.split(_CHUNK)])
+
+
+def _share_right(answers: Tensor, labels: Tensor) -> float:
+    return (answers == labels.to(answers.device)).double().mean().item()
 
 
 def _shares(answers: Tensor, classes: int) -> Tensor:

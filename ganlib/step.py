@@ -1,313 +1,388 @@
-"""The alternating step as a pure function: the same step that :func:`ganlib.training.fit` takes.
+"""One alternating step of a game, by two drivers that take the same steps.
 
-``fit`` changes modules in place. Here a step is a function from one flat vector to the next::
+:func:`pure` is a function of a named state: it can be mapped over seeds (``torch.func.vmap``: a
+leading axis on the state makes many runs at once), compiled, exported, unrolled.
+:func:`in_place` trains the modules themselves, with torch's fused optimiser, and is what
+:func:`ganlib.training.fit` calls. Both are a :class:`Step`, a few functions of a :class:`State`::
 
-    state = [ G | D | Adam's means | Adam's squares | t_G | t_D ]        one float each
+    one = step.pure(Game(generator, discriminator))
+    state = one.initial()
+    state, fake = one.generate(state, latent)                # what the discriminator is shown
+    state, loss = one.discriminator(state, real, fake)       # its step
+    state, loss = one.generator(state, other_latent)         # the generator's
 
-so it can be mapped over seeds (``torch.func.vmap``: a leading axis on the state makes many runs
-at once), traced and exported (``make_fx``), and compiled for the page
-(:func:`ganlib.lab.compiler.compile_functions`). Latents, batches and interpolation weights are
-arguments, and so are the numbers a reader may turn while it runs (:func:`settings`): a step draws
-nothing and remembers nothing.
-
-Algorithm 1 of the chapter `the-game`; Adam is algorithm 1 of Kingma and Ba 2015. The losses and
-penalties are those of :mod:`ganlib.losses` and :mod:`ganlib.penalties`.
+Nothing is drawn here: latents, batches and the places of a penalty come in as arguments. An
+option of a step is a function from step to step (:mod:`ganlib.options`). The step is algorithm 1
+of the chapter `the-game`; what the players pay is :mod:`ganlib.game`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import sympy as sp
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value
+from torch.func import grad_and_value
+from torch.utils._pytree import tree_map
 
-from ganlib.formulas import compile_formula
-from ganlib.losses import Loss, critic_output
-from ganlib.penalties import half_square, norm_deviation
+from ganlib.game import Bound, Game
+from ganlib.optimisers import Adam, Optimiser, Slots, Tree, rate_at
+from ganlib.penalties import Batch
 
-__all__ = ["SETTINGS", "Step", "Stepped", "gradient_penalty", "r1", "r2", "settings"]
-
-Critic = Callable[[Tensor], Tensor]
-#: (critic, real, fake, mix) -> a scalar, added to the discriminator's loss with a weight.
-Penalty = Callable[[Critic, Tensor, Tensor, Tensor], Tensor]
-
-#: What each entry of the settings tensor is.
-SETTINGS = ("rate_g", "rate_d", "beta1", "beta2", "epsilon", "penalty", "clip")
+__all__ = ["Player", "State", "Step", "in_place", "pure", "stack", "take", "turn"]
 
 
-def settings(
-    *,
-    learning_rate: float | tuple[float, float] = 1e-3,
-    betas: tuple[float, float] = (0.5, 0.999),
-    epsilon: float = 1e-8,
-    penalty: float = 1.0,
-    clip: float = math.inf,
-    parameters: tuple[float, ...] = (),
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """The numbers of a step as a tensor, in the order of :data:`SETTINGS`.
+class Player(NamedTuple):
+    """A network in training.
 
-    Parameters
+    Attributes
     ----------
-    learning_rate, betas, epsilon
-        As for :func:`ganlib.training.fit`.
-    penalty
-        The weight of the penalty, where the step has one.
-    clip
-        The discriminator's weights are clamped to [-clip, clip]; infinite for no clipping.
-    parameters
-        Values of the loss's own symbols, appended in the order of :attr:`Step.parameters`.
-
-    Raises
-    ------
-    ValueError
-        For a number outside its range.
+    weights, buffers
+        By their names in the module. Weights that need no gradient stay in the module.
+    slots
+        What the optimiser keeps, by name and weight.
+    settings
+        The optimiser's constants and ``clip``, the bound on every weight: numbers, or in a pure
+        step tensors of one number each.
     """
-    rates = learning_rate if isinstance(learning_rate, tuple) else (learning_rate, learning_rate)
-    for name, beta in zip(("beta1", "beta2"), betas, strict=True):
-        if not 0 <= beta < 1:
-            raise ValueError(f"{name} is {beta}; it must be at least 0 and below 1")
-    for name, value in (("epsilon", epsilon), ("clip", clip)):
-        if not value > 0:
-            raise ValueError(f"{name} is {value}; it must be positive")
-    if not penalty >= 0:
-        raise ValueError(f"the penalty's weight is {penalty}; it must be 0 or more")
-    return torch.tensor([*rates, *betas, epsilon, penalty, clip, *parameters], dtype=dtype)
+
+    weights: Tree
+    buffers: Tree
+    slots: Slots
+    settings: dict[str, Any]
 
 
-def _setting(settings: Tensor, name: str) -> Tensor:
-    return settings[SETTINGS.index(name)]
-
-
-class Stepped(NamedTuple):
-    """What a step returns: the next state, and the loss before it (a scalar, penalty included)."""
-
-    state: Tensor
-    loss: Tensor
-
-
-def _input_gradient(critic: Critic, points: Tensor) -> Tensor:
-    # penalties.input_gradient marks its points in place, which vmap cannot map over.
-    return torch.func.grad(lambda x: critic(x).sum())(points).flatten(1)
-
-
-def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """:func:`ganlib.penalties.gradient_penalty` with its uniform draws ``mix`` (N, 1) given."""
-    return norm_deviation(_input_gradient(critic, mix * real + (1 - mix) * fake))
-
-
-def r1(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """:func:`ganlib.penalties.r1`: on real samples; the other arguments are not used."""
-    return half_square(_input_gradient(critic, real))
-
-
-def r2(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """:func:`ganlib.penalties.r2`: on generated samples; the others are not used."""
-    return half_square(_input_gradient(critic, fake))
-
-
-class _Layout:
-    """A module's parameters as a slice of a flat vector."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.names = [name for name, _ in module.named_parameters()]
-        self.shapes = [weight.shape for weight in module.parameters()]
-        self.sizes = [weight.numel() for weight in module.parameters()]
-        self.total = sum(self.sizes)
-
-    def unpack(self, flat: Tensor) -> dict[str, Tensor]:
-        parts = torch.split(flat, self.sizes)
-        return {
-            name: part.reshape(shape)
-            for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
-        }
-
-    def pack(self, weights: Mapping[str, Tensor]) -> Tensor:
-        return torch.cat([weights[name].reshape(-1) for name in self.names])
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One discriminator step and one generator step of a GAN, as pure functions.
+class State(NamedTuple):
+    """All that a step changes, and all that a checkpoint has to hold.
 
     Attributes
     ----------
     generator, discriminator
-        Templates, as for :func:`ganlib.training.fit`: they give the architecture, and
-        :meth:`initial` starts from their weights. They are never changed. Every weight is
-        trained, and no layer may keep a state of its own (batch normalisation does).
-    loss
-        The objective.
-    penalty
-        :func:`gradient_penalty`, :func:`r1`, :func:`r2` of this module, or None.
-    parameters
-        Symbols in the loss's formulas whose values come with the settings, such as the a, b, c
-        of ``least_squares(*sp.symbols("a b c", real=True))``.
-    pack
-        The discriminator sees this many samples at once, side by side (PacGAN, Lin et al. 2018):
-        its input is pack times as wide as a sample, and must divide the batch.
+        The players.
+    settings
+        The game's: ``penalty``, its weight, and the values of the loss's symbols.
+    done
+        Steps that the generator has taken.
+    extra
+        What options keep, by option.
+    """
+
+    generator: Player
+    discriminator: Player
+    settings: dict[str, Any]
+    done: Any
+    extra: dict[str, Any]
+
+    def with_weights(self, player: str, weights: Tree, buffers: Tree | None = None) -> State:
+        """This state with other weights (and buffers) of ``"generator"`` or ``"discriminator"``."""
+        now: Player = getattr(self, player)
+        after = now._replace(weights=weights, buffers=now.buffers if buffers is None else buffers)
+        return self.with_player(player, after)
+
+    def with_player(self, player: str, after: Player) -> State:
+        """This state with another ``"generator"`` or ``"discriminator"``."""
+        return self._replace(**{player: after})  # type: ignore[arg-type]
+
+
+Optimisers = Optimiser | tuple[Optimiser, Optimiser]
+
+
+class Step(NamedTuple):
+    """The functions of one alternating step; see the module's head.
+
+    Attributes
+    ----------
+    game, optimisers
+        What is played, and the (generator's, discriminator's) optimiser.
+    initial
+        () -> the state before the first step, with the weights that the modules have.
+    generate
+        (state, latent) -> (state, fake): samples for the discriminator's step. The generator's
+        buffers may change.
+    discriminator
+        (state, real, fake, mix=None) -> (state, loss): the loss is a scalar, before the step,
+        penalty included. ``mix`` holds one uniform draw a pair, for a penalty that looks between
+        samples.
+    generator
+        (state, latent) -> (state, loss).
+    update
+        (state, player, slopes) -> state: one step of a player's optimiser along given slopes.
+    """
+
+    game: Game
+    optimisers: tuple[Optimiser, Optimiser]
+    initial: Callable[[], State]
+    generate: Callable[[State, Batch], tuple[State, Batch]]
+    discriminator: Callable[..., tuple[State, Tensor]]
+    generator: Callable[[State, Batch], tuple[State, Tensor]]
+    update: Callable[[State, str, Tree], State]
+
+    def optimiser(self, player: str) -> Optimiser:
+        """The optimiser of ``"generator"`` or ``"discriminator"``."""
+        return self.optimisers[player == "discriminator"]
+
+
+def pure(
+    game: Game,
+    optimisers: Optimisers = Adam(),  # noqa: B008 - immutable
+    *,
+    clip: float = math.inf,
+    settings: Mapping[str, float] | None = None,
+) -> Step:
+    """The step as pure functions: nothing but what they return is new.
+
+    Parameters
+    ----------
+    game
+        Its modules are templates: they give the architecture and the first weights, and are never
+        changed.
+    optimisers
+        One for both players, or (generator's, discriminator's).
+    clip
+        The discriminator's weights are clamped to [-clip, clip] after each of its steps.
+    settings
+        ``penalty``, the penalty's weight, and a value for each symbol of the loss.
 
     Raises
     ------
     ValueError
-        If a template cannot be used, or pack is not positive.
+        If a template has no weights to train, or draws noise that a pure step cannot see
+        (``torch.nn.Dropout``).
+    """
+    both = _both(optimisers)
+    for player in ("generator", "discriminator"):
+        _refuse_hidden_noise(player, getattr(game, player))
+
+    def initial() -> State:
+        return _initial(game, both, clip, settings, as_tensors=True)
+
+    def generate(state: State, latent: Batch) -> tuple[State, Batch]:
+        player = Bound(game.generator, state.generator.weights, state.generator.buffers)
+        fake = game.samples(player, latent)
+        return state.with_weights("generator", state.generator.weights, player.buffers), fake
+
+    def discriminator(
+        state: State, real: Batch, fake: Batch, mix: Tensor | None = None
+    ) -> tuple[State, Tensor]:
+        def cost(weights: Tree) -> tuple[Tensor, Tree]:
+            critic = Bound(game.discriminator, weights, state.discriminator.buffers)
+            paid = game.discriminator_cost(critic, real, fake, mix, state.settings)
+            return paid, critic.buffers
+
+        weights = state.discriminator.weights
+        slopes, (loss, buffers) = grad_and_value(cost, has_aux=True)(weights)
+        state = state.with_weights("discriminator", weights, buffers)
+        return update(state, "discriminator", slopes), loss
+
+    def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
+        def cost(weights: Tree) -> tuple[Tensor, tuple[Tree, Tree]]:
+            player = Bound(game.generator, weights, state.generator.buffers)
+            judge = state.discriminator
+            critic = Bound(game.discriminator, judge.weights, judge.buffers)
+            paid = game.generator_cost(player, critic, latent, state.settings)
+            return paid, (player.buffers, critic.buffers)
+
+        slopes, (loss, (mine, theirs)) = grad_and_value(cost, has_aux=True)(state.generator.weights)
+        state = state.with_weights("generator", state.generator.weights, mine)
+        state = state.with_weights("discriminator", state.discriminator.weights, theirs)
+        return update(state, "generator", slopes), loss
+
+    def update(state: State, player: str, slopes: Tree) -> State:
+        now: Player = getattr(state, player)
+        optimiser = both[player == "discriminator"]
+        constants = _at(now.settings, optimiser, state.done)
+        weights, slots = optimiser.updated(now.weights, slopes, now.slots, constants)
+        if player == "discriminator":
+            bound = now.settings["clip"]
+            weights = {
+                name: torch.minimum(torch.maximum(weight, -bound), bound)
+                for name, weight in weights.items()
+            }
+        after = now._replace(weights=weights, slots=slots)
+        done = state.done + (player == "generator")
+        return state.with_player(player, after)._replace(done=done)
+
+    return Step(game, both, initial, generate, discriminator, generator, update)
+
+
+def in_place(
+    game: Game,
+    optimisers: Optimisers = Adam(),  # noqa: B008 - immutable
+    *,
+    clip: float = math.inf,
+    settings: Mapping[str, float] | None = None,
+) -> Step:
+    """The step that trains the game's own modules, the state's tensors being theirs.
+
+    Arguments and errors as :func:`pure`; every source of noise is allowed. Gradients that nobody
+    uses are never computed, nor zeroed.
+    """
+    both = _both(optimisers)
+    started = _initial(game, both, clip, settings, as_tensors=False)
+    lists = {
+        player: (
+            list(getattr(started, player).weights.values()),
+            [list(tree.values()) for tree in getattr(started, player).slots.values()],
+        )
+        for player in ("generator", "discriminator")
+    }
+
+    def initial() -> State:
+        return started
+
+    def generate(state: State, latent: Batch) -> tuple[State, Batch]:
+        with torch.no_grad():
+            return state, game.samples(game.generator, latent)
+
+    def discriminator(
+        state: State, real: Batch, fake: Batch, mix: Tensor | None = None
+    ) -> tuple[State, Tensor]:
+        loss = game.discriminator_cost(game.discriminator, real, fake, mix, state.settings)
+        return descend(state, "discriminator", loss), loss.detach()
+
+    def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
+        loss = game.generator_cost(game.generator, game.discriminator, latent, state.settings)
+        return descend(state, "generator", loss), loss.detach()
+
+    def descend(state: State, player: str, loss: Tensor) -> State:
+        return moved(state, player, torch.autograd.grad(loss, lists[player][0]))
+
+    def update(state: State, player: str, slopes: Tree) -> State:
+        return moved(state, player, [slopes[name] for name in getattr(started, player).weights])
+
+    def moved(state: State, player: str, slopes: Any) -> State:
+        weights, slots = lists[player]
+        optimiser = both[player == "discriminator"]
+        constants = getattr(state, player).settings
+        with torch.no_grad():
+            optimiser.update(weights, list(slopes), slots, _at(constants, optimiser, state.done))
+            if player == "discriminator" and constants["clip"] != math.inf:
+                for weight in weights:
+                    weight.clamp_(-constants["clip"], constants["clip"])
+        return state._replace(done=state.done + 1) if player == "generator" else state
+
+    return Step(game, both, initial, generate, discriminator, generator, update)
+
+
+def turn(one: Step, critic_steps: int = 1) -> Callable[..., tuple[State, tuple[Tensor, Tensor]]]:
+    """A whole turn as one function: ``critic_steps`` of the discriminator, one of the generator.
+
+    Returns
+    -------
+    (state, real, latent_d, latent_g, mix=None) -> (state, (loss_d, loss_g)). ``real``,
+    ``latent_d`` and ``mix`` have a first axis of ``critic_steps`` batches; the loss of the last
+    one counts.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
-    loss: Loss
-    penalty: Penalty | None = None
-    parameters: tuple[sp.Symbol, ...] = ()
-    pack: int = 1
-    _g: _Layout = field(init=False, repr=False)
-    _d: _Layout = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.pack < 1:
-            raise ValueError(f"pack is {self.pack}; it must be 1 or more samples")
-        for player in ("generator", "discriminator"):
-            module = getattr(self, player)
-            kept = [name for name, _ in module.named_buffers()]
-            if kept:
-                raise ValueError(
-                    f"the {player} keeps {', '.join(kept[:3])} outside its weights; a pure step "
-                    "has no place for that: leave batch normalisation out"
-                )
-            if not any(True for _ in module.parameters()):
-                raise ValueError(f"the {player} has no weights; there is nothing to train")
-        # The one way to derive a field of a frozen dataclass.
-        object.__setattr__(self, "_g", _Layout(self.generator))
-        object.__setattr__(self, "_d", _Layout(self.discriminator))
-
-    def initial(self) -> Tensor:
-        """The state before the first step: the templates' weights, Adam's moments at zero."""
-        weights = [
-            weight.detach().reshape(-1)
-            for module in (self.generator, self.discriminator)
-            for weight in module.parameters()
-        ]
-        flat = torch.cat(weights)
-        return torch.cat([flat, flat.new_zeros(2 * len(flat) + 2)])
-
-    def weights(self, state: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The generator's and the discriminator's weights, by name, for ``load_state_dict``."""
-        g, d, *_ = self._parts(state)
-        return self._g.unpack(g), self._d.unpack(d)
-
-    def sample(self, state: Tensor, latent: Tensor) -> Tensor:
-        """Generated samples at latents (N, latent size)."""
-        return functional_call(self.generator, self.weights(state)[0], (latent,))
-
-    def critic(self, state: Tensor, points: Tensor) -> Tensor:
-        """The discriminator's raw output at points (N, pack times the width of a sample)."""
-        return functional_call(self.discriminator, self.weights(state)[1], (points,))
-
-    def discriminator_step(
-        self, state: Tensor, real: Tensor, latent: Tensor, mix: Tensor, settings: Tensor
-    ) -> Stepped:
-        """The discriminator's loss, and the state after its step of Adam.
-
-        Parameters
-        ----------
-        state
-            From :meth:`initial` or a step.
-        real, latent
-            A batch of samples (N, ...) and one of latents (N, latent size).
-        mix
-            Uniform draws (N / pack, 1): where :func:`gradient_penalty` looks. Other penalties
-            do not use them.
-        settings
-            From :func:`settings`.
-        """
-        g, d, mean_g, mean_d, square_g, square_d, t_g, t_d = self._parts(state)
-        fake = self._packed(functional_call(self.generator, self._g.unpack(g), (latent,)))
-        real = self._packed(real)
-
-        def cost(weights: dict[str, Tensor]) -> Tensor:
-            def critic(points: Tensor) -> Tensor:
-                return functional_call(self.discriminator, weights, (points,))
-
-            # One pass over both batches: half the kernels, each twice as long.
-            on_real, on_fake = torch.split(critic(torch.cat([real, fake])), [len(real), len(fake)])
-            total = self._mean(self.loss.on_real, on_real, settings) + self._mean(
-                self.loss.on_fake, on_fake, settings
+    def whole(
+        state: State, real: Batch, latent_d: Batch, latent_g: Batch, mix: Tensor | None = None
+    ) -> tuple[State, tuple[Tensor, Tensor]]:
+        for i in range(critic_steps):
+            state, fake = one.generate(state, take(latent_d, i))
+            state, loss_d = one.discriminator(
+                state, take(real, i), fake, None if mix is None else mix[i]
             )
-            if self.penalty is not None:
-                total = total + _setting(settings, "penalty") * self.penalty(
-                    critic, real, fake, mix
-                )
-            return total
+        state, loss_g = one.generator(state, latent_g)
+        return state, (loss_d, loss_g)
 
-        slopes, loss = grad_and_value(cost)(self._d.unpack(d))
-        d, mean_d, square_d, t_d = _adam(
-            d, self._d.pack(slopes), mean_d, square_d, t_d, _setting(settings, "rate_d"), settings
+    return whole
+
+
+def stack(states: list[State]) -> State:
+    """Many states as one, with a leading axis: what ``torch.func.vmap`` of a step takes."""
+    return tree_map(lambda *tensors: torch.stack(tensors), *states)
+
+
+def take(tree: Any, index: int) -> Any:
+    """One of many: entry ``index`` along the first axis of every tensor."""
+    return tree_map(lambda tensor: tensor[index], tree)
+
+
+def _both(optimisers: Optimisers) -> tuple[Optimiser, Optimiser]:
+    both = optimisers if isinstance(optimisers, tuple) else (optimisers, optimisers)
+    for optimiser in both:
+        if not hasattr(optimiser, "updated"):
+            raise TypeError(
+                f"the optimiser is {optimiser!r}; pass one of ganlib.optimisers, such as "
+                "Adam(1e-3), or a pair of them (generator's, discriminator's)"
+            )
+    return both
+
+
+def _initial(
+    game: Game,
+    optimisers: tuple[Optimiser, Optimiser],
+    clip: float,
+    settings: Mapping[str, float] | None,
+    *,
+    as_tensors: bool,
+) -> State:
+    if not clip > 0:
+        raise ValueError(f"clip is {clip}; it must be positive, for example 0.01")
+    given: dict[str, Any] = {"penalty": 1.0, **(settings or {})}
+    wanted = {"penalty", *map(str, game.loss.symbols)}
+    if set(given) != wanted:
+        raise ValueError(
+            f"settings are {', '.join(sorted(given))}; this game has {', '.join(sorted(wanted))}"
         )
-        clip = _setting(settings, "clip")
-        d = torch.minimum(torch.maximum(d, -clip), clip)
-        state = torch.cat([g, d, mean_g, mean_d, square_g, square_d, t_g, t_d])
-        return Stepped(state, loss)
-
-    def generator_step(self, state: Tensor, latent: Tensor, settings: Tensor) -> Stepped:
-        """The generator's loss, and the state after its step of Adam; see above."""
-        g, d, mean_g, mean_d, square_g, square_d, t_g, t_d = self._parts(state)
-        judge = self._d.unpack(d)
-
-        def cost(weights: dict[str, Tensor]) -> Tensor:
-            fake = self._packed(functional_call(self.generator, weights, (latent,)))
-            output = functional_call(self.discriminator, judge, (fake,))
-            return self._mean(self.loss.of_generator, output, settings)
-
-        slopes, loss = grad_and_value(cost)(self._g.unpack(g))
-        g, mean_g, square_g, t_g = _adam(
-            g, self._g.pack(slopes), mean_g, square_g, t_g, _setting(settings, "rate_g"), settings
-        )
-        state = torch.cat([g, d, mean_g, mean_d, square_g, square_d, t_g, t_d])
-        return Stepped(state, loss)
-
-    def _parts(self, state: Tensor) -> tuple[Tensor, ...]:
-        sizes = [self._g.total, self._d.total] * 3 + [1, 1]
-        if state.shape[-1] != sum(sizes):
-            raise ValueError(
-                f"the state has {state.shape[-1]} numbers, these networks need {sum(sizes)}; "
-                "start from Step.initial()"
+    if not given["penalty"] >= 0:
+        raise ValueError(f"the penalty's weight is {given['penalty']}; it must be 0 or more")
+    players = {}
+    for player, optimiser in zip(("generator", "discriminator"), optimisers, strict=True):
+        module: nn.Module = getattr(game, player)
+        weights = _trained(player, module)
+        buffers = dict(module.named_buffers())
+        constants: dict[str, Any] = {**optimiser.settings, "clip": clip}
+        like = next(iter(weights.values()))
+        if as_tensors:
+            weights, buffers = (
+                {name: value.detach().clone() for name, value in tree.items()}
+                for tree in (weights, buffers)
             )
-        return torch.split(state, sizes)
+            constants = {name: like.new_tensor(value) for name, value in constants.items()}
+        slots = {
+            slot: {
+                name: torch.zeros((), device=weight.device)
+                if slot == "count"
+                else torch.zeros_like(weight, requires_grad=False)
+                for name, weight in weights.items()
+            }
+            for slot in optimiser.slots
+        }
+        players[player] = Player(weights, buffers, slots, constants)
+    done: Any = 0
+    if as_tensors:
+        done = torch.zeros((), device=like.device)
+        given = {name: like.new_tensor(value) for name, value in given.items()}
+    return State(players["generator"], players["discriminator"], given, done, {})
 
-    def _packed(self, samples: Tensor) -> Tensor:
-        if self.pack == 1:
-            return samples
-        if len(samples) % self.pack:
+
+def _trained(player: str, module: nn.Module) -> Tree:
+    weights: Tree = {name: w for name, w in module.named_parameters() if w.requires_grad}
+    if weights:
+        return weights
+    frozen = sum(1 for _ in module.parameters())
+    raise ValueError(
+        f"the {player} has no weights to train: "
+        + (f"all {frozen} are frozen; call {player}.requires_grad_(True)" if frozen
+           else f"{type(module).__name__} has no parameters; give it a layer that learns")
+    )  # fmt: skip
+
+
+def _at(settings: Mapping[str, Any], optimiser: Optimiser, done: Any) -> Mapping[str, Any]:
+    """The constants of the step to come: a schedule says the rate, else the state does."""
+    if not callable(optimiser.rate):
+        return settings
+    return {**settings, "rate": rate_at(optimiser.rate, done)}
+
+
+def _refuse_hidden_noise(player: str, module: nn.Module) -> None:
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
             raise ValueError(
-                f"a batch of {len(samples)} does not divide into packs of {self.pack}; choose a "
-                f"multiple of {self.pack}"
+                f"the {player} draws from torch's generator in its layer {name or 'itself'} "
+                f"({type(layer).__name__}), which a pure step cannot carry; use "
+                f"ganlib.networks.Dropout({layer.p}), whose noise is its own"
             )
-        return samples.reshape(len(samples) // self.pack, -1)
-
-    def _mean(self, formula: sp.Expr, output: Tensor, settings: Tensor) -> Tensor:
-        values: list[Any] = [settings[len(SETTINGS) + i] for i in range(len(self.parameters))]
-        return compile_formula(formula, critic_output, *self.parameters)(output, *values).mean()
-
-
-def _adam(
-    weights: Tensor,
-    slope: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    t: Tensor,
-    rate: Tensor,
-    settings: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    beta1, beta2, epsilon = (_setting(settings, n) for n in ("beta1", "beta2", "epsilon"))
-    t = t + 1
-    mean = beta1 * mean + (1 - beta1) * slope
-    square = beta2 * square + (1 - beta2) * slope * slope
-    # 1 - beta^t, without the cancellation at small t; right for beta = 0 too.
-    part1, part2 = (-torch.expm1(t * beta.log()) for beta in (beta1, beta2))
-    unbiased = mean / part1
-    spread = (square / part2).sqrt()
-    return weights - rate * unbiased / (spread + epsilon), mean, square, t

@@ -1,8 +1,9 @@
 """Alternating training: the readable loop.
 
-:func:`fit` is algorithm 1 of the chapter `the-game`: k discriminator steps, one generator step.
-It differs from the loop of most tutorials only in what it leaves out: gradients nobody uses,
-and one kernel call per parameter in the optimiser (``make bench`` measures the difference).
+:func:`fit` is algorithm 1 of the chapter `the-game`: k discriminator steps, one generator step,
+taken in place (:func:`ganlib.step.in_place`). It differs from the loop of most tutorials only in
+what it leaves out: gradients nobody uses, and one kernel call per parameter in the optimiser
+(``make bench`` measures the difference).
 """
 
 from __future__ import annotations
@@ -11,35 +12,36 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
+from torch.func import functional_call
+from torch.utils._pytree import tree_map
 from tqdm.auto import tqdm
 
+from ganlib import step as steps_of
+from ganlib.checkpoint import Checkpoint, described, detached, digest, plain, unplain
+from ganlib.draws import Conditions, Data, Latents, Sampler, latents, real_batches
+from ganlib.game import Game, same_condition
+from ganlib.inspection import in_mode, inspect_game
 from ganlib.losses import Loss, non_saturating
-from ganlib.networks import latent_size
-from ganlib.penalties import clip_weights
+from ganlib.optimisers import Adam, Optimiser, Rate
+from ganlib.options import Option
+from ganlib.penalties import Batch, Penalty
+from ganlib.step import State
 
 __all__ = ["History", "Sampler", "fit", "sample"]
 
 _CHECK_EVERY = 50  # steps between looks for NaN: each look waits for the device
 _BAR_AFTER = 2.0  # seconds of work before a progress bar appears
+_LOOKED_AT = 64  # samples and latents whose shape and range are compared before the first step
 
-
-class Sampler(Protocol):
-    """Anything that draws a batch: the data sets of :mod:`ganlib.data`, or your own."""
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor: ...
-
-
-Latents = Callable[[int, torch.Generator], Tensor]
-Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Watch = Callable[[int], Mapping[str, Any]]
 
 
@@ -56,13 +58,16 @@ class History:
         The steps at which ``watch`` was called, and what it returned, by name.
     seconds
         Wall time spent in training, watching included, over all resumed parts.
+    extra
+        What the options kept (:mod:`ganlib.options`), such as ``extra["averaged"]``.
     """
 
-    discriminator_loss: Tensor = field(default_factory=lambda: torch.empty(0))
-    generator_loss: Tensor = field(default_factory=lambda: torch.empty(0))
+    discriminator_loss: Tensor = field(default_factory=lambda: torch.empty(0, device="cpu"))
+    generator_loss: Tensor = field(default_factory=lambda: torch.empty(0, device="cpu"))
     watched_at: list[int] = field(default_factory=list)
     watched: dict[str, list[Any]] = field(default_factory=dict)
     seconds: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -71,38 +76,57 @@ class History:
 
 
 def sample(
-    generator: nn.Module, count: int, *, seed: int = 0, latent: int | Latents | None = None
+    generator: nn.Module,
+    count: int,
+    *,
+    seed: int = 0,
+    latent: int | Latents | None = None,
+    condition: Tensor | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Draw ``count`` samples from a generator, without gradients and in evaluation mode.
 
-    The latents are standard normal unless ``latent`` is a function that draws them.
+    Parameters
+    ----------
+    latent
+        As for :func:`fit`: standard normal unless it is a function that draws.
+    condition
+        One a sample, (count, ...), for a generator that takes (z, y).
+    weights
+        Weights and buffers in place of the generator's own, by name: an average of them.
     """
-    draw = _latents(generator, latent)
-    parameter = next(generator.parameters())
-    z = draw(count, torch.Generator().manual_seed(seed)).to(parameter.device, parameter.dtype)
-    was_training = generator.training
-    generator.eval()
-    with torch.no_grad():
-        samples = generator(z)
-    generator.train(was_training)
-    return samples
+    like = _a_weight(generator, "generator")
+    z = latents(generator, latent, like)(count, torch.Generator("cpu").manual_seed(seed))
+    if condition is not None and len(condition) != count:
+        raise ValueError(
+            f"there are {len(condition)} conditions for {count} samples; pass one each"
+        )
+    inputs = (z,) if condition is None else (z, condition.to(like.device))
+    with in_mode(False, generator), torch.no_grad():
+        return functional_call(generator, dict(weights or {}), inputs)
 
 
 def fit(
     generator: nn.Module,
     discriminator: nn.Module,
-    data: Tensor | Sampler,
+    data: Data,
     loss: Loss | None = None,
     *,
     steps: int = 1000,
     batch_size: int = 128,
     discriminator_steps: int = 1,
-    learning_rate: float | tuple[float, float] = 1e-3,
-    betas: tuple[float, float] = (0.5, 0.999),
+    learning_rate: Rate | Sequence[Rate] = 1e-3,
+    betas: Sequence[float] = (0.5, 0.999),
     epsilon: float = 1e-8,
+    optimiser: Optimiser | tuple[Optimiser, Optimiser] | None = None,
     penalty: Penalty | None = None,
     clip: float | None = None,
+    pack: int = 1,
+    joined: bool = False,
+    options: Sequence[Option] = (),
+    autocast: torch.dtype | None = None,
     latent: int | Latents | None = None,
+    conditions: Conditions | None = None,
     seed: int = 0,
     watch: Watch | None = None,
     watch_every: int = 100,
@@ -115,34 +139,48 @@ def fit(
     Parameters
     ----------
     generator
-        From latents (N, latent) to samples shaped like the data.
+        From latents (N, ...) to samples shaped like the data; with a condition, from (z, y).
     discriminator
-        From samples to one raw output each, (N, 1) or (N,): no sigmoid at its end.
+        From samples to one raw output each, (N, 1) or (N,): no sigmoid at its end. With a
+        condition, from (x, y).
     data
-        Samples (N, ...), drawn from with replacement, or an object with
-        ``sample(count, generator)``.
+        Samples (N, ...), drawn from with replacement, a pair (samples, conditions), or an object
+        with ``sample(count, generator)`` that returns x or (x, y).
     loss
         The objective; :func:`ganlib.losses.non_saturating` where None.
     steps
         Generator steps; each is preceded by ``discriminator_steps`` (the k of algorithm 1).
     learning_rate
-        Of Adam, for both players, or (generator, discriminator).
+        Of Adam, for both players, or (generator, discriminator): numbers, or schedules of the
+        steps done such as :func:`ganlib.optimisers.linear`.
     betas, epsilon
         Adam's constants (Kingma and Ba 2015), for both players.
+    optimiser
+        Another one (:mod:`ganlib.optimisers`) for both, or (generator's, discriminator's), in
+        place of that Adam.
     penalty
-        Added to the discriminator's loss: called with (discriminator, real, fake).
+        Added to the discriminator's loss: a function of (critic, real, fake) or
+        (critic, real, fake, mix), such as ``weighted(10, gradient_penalty)``.
     clip
         Clamp the discriminator's weights to [-clip, clip] after each of its steps.
+    pack, joined, autocast
+        As for :class:`ganlib.game.Game`.
+    options
+        Functions from step to step (:mod:`ganlib.options`), the first one innermost.
     latent
         The latent size, or a function (count, torch.Generator) -> latents. Standard normal, of
-        the width of the generator's first linear layer, where None.
+        the shape that the generator's first layer takes, where None.
+    conditions
+        Draws the conditions of generated samples. Where None they are the data's: those of the
+        real batch in the discriminator's step, those of a fresh one in the generator's.
     seed
-        Seeds batches, latents, interpolation weights and dropout. The initial weights are those
-        of the networks given (:func:`ganlib.networks.mlp` has a seed of its own).
+        Seeds batches, latents, interpolation weights and torch's dropout. The initial weights are
+        those of the networks given (:func:`ganlib.networks.mlp` has a seed of its own).
     watch
         Called with the number of steps done, at 0, every ``watch_every`` steps and at the end;
-        returns named values, which land in :attr:`History.watched`. It runs with gradients off
-        and may not disturb the run: the random state is put back after it.
+        returns named values, which land in :attr:`History.watched` as they are then. It runs with
+        gradients off, both networks in evaluation mode, and may not disturb the run: modes and
+        the random state are put back after it.
     checkpoint
         A file to save to every ``checkpoint_every`` steps, at the end, and after the step in
         which Ctrl-C was pressed. If it exists, training goes on from it, and ends where an
@@ -156,65 +194,88 @@ def fit(
 
     Raises
     ------
-    ValueError
-        For a number out of range, data of the wrong shape, or a checkpoint of other settings.
+    ValueError, TypeError
+        For a number out of range, data or networks that do not fit, a checkpoint of another run.
     FloatingPointError
         If a loss becomes NaN or infinite: the message gives the step and what to try.
+    OSError
+        If the checkpoint cannot be written.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "fit was called in inference mode, where nothing can be trained; call it outside the "
+            "`with torch.inference_mode():` block"
+        )
+    _check_counts(
+        steps=steps, batch_size=batch_size, discriminator_steps=discriminator_steps,
+        watch_every=watch_every, checkpoint_every=checkpoint_every,
+    )  # fmt: skip
     loss = non_saturating() if loss is None else loss
-    _check_settings(steps, batch_size, discriminator_steps, clip, watch_every, checkpoint_every)
-    rate_g, rate_d = (
-        learning_rate if isinstance(learning_rate, tuple) else (learning_rate, learning_rate)
-    )
-    place = next(generator.parameters())
-    draw_real = _real_batches(data, place)
-    draw_latent = _latents(generator, latent)
-    _check_shapes(generator, discriminator, draw_real, draw_latent, place)
+    game = Game(generator, discriminator, loss, penalty, joined, pack, autocast)
+    optimisers = _adams(learning_rate, betas, epsilon) if optimiser is None else optimiser
+    like = _a_weight(generator, "generator")
+    draw_real, draw_latent = real_batches(data, like), latents(generator, latent, like)
+    one = steps_of.in_place(game, optimisers, clip=float("inf") if clip is None else clip)
+    looked_at = _first_look(game, one.initial(), draw_real, draw_latent, conditions, batch_size)
+    for option in options:
+        one = option(one)
 
-    adam_g = _Adam(generator, rate_g, betas, epsilon)
-    adam_d = _Adam(discriminator, rate_d, betas, epsilon)
-    rng = torch.Generator().manual_seed(seed)
-    run = _Run(generator, discriminator, adam_g, adam_d, rng)
-    settings = {
-        "loss": repr(loss), "batch_size": batch_size, "discriminator_steps": discriminator_steps,
-        "learning_rate": [rate_g, rate_d], "betas": list(betas), "epsilon": epsilon,
-        "clip": clip, "seed": seed,
-    }  # fmt: skip
+    # One generator for batches and latents, one for the places of a penalty.
+    rng, mixes = (torch.Generator("cpu").manual_seed(seed) for _ in range(2))
+    run = _Run(one.initial(), game, rng, mixes, like.device)
+    if checkpoint is not None:
+        settings = {
+            "loss": repr(loss), "penalty": described(penalty), "clip": clip, "pack": pack,
+            "joined": joined, "batch_size": batch_size, "discriminator_steps": discriminator_steps,
+            "optimisers": described(one.optimisers), "options": described(list(options)),
+            "autocast": str(autocast), "dtype": str(like.dtype), "seed": seed,
+            "other networks, generator": repr(generator),
+            "other networks, discriminator": repr(discriminator),
+            "data and latents": digest(looked_at),
+        }  # fmt: skip
+        run.checkpoint = Checkpoint(checkpoint, settings)
 
-    def latents() -> Tensor:
-        return draw_latent(batch_size, rng).to(place.device, place.dtype)
+    def of_fakes(real: Batch) -> Batch:
+        """Latents for generated samples, with conditions where the data have them."""
+        z = draw_latent(batch_size, rng)
+        if conditions is None or isinstance(real, Tensor):
+            return same_condition(z, real)
+        return z, conditions(batch_size, rng).to(like.device)
 
-    cuda = [place.device] if place.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)  # dropout and penalties draw from the global generator
-        if checkpoint is not None and Path(checkpoint).exists():
-            run.load(Path(checkpoint), settings)
-        first = run.done
-        if watch is not None and first == 0 and not run.history.watched_at:
+    def places() -> Tensor | None:
+        """Where a penalty looks, for one that is told."""
+        if not game.takes_mix:
+            return None
+        drawn = torch.rand(batch_size // pack, generator=mixes, device="cpu", dtype=like.dtype)
+        return drawn.to(like.device)
+
+    conditional = isinstance(looked_at[0], tuple)
+    with _seeded(seed, like.device), torch.enable_grad():
+        run.resume(steps, watch_every)
+        if watch is not None and run.done == 0 and not run.history.watched_at:
             run.look(watch)
         started = time.perf_counter()
         bar = tqdm(
-            total=steps, initial=first, disable=progress is False, leave=False,
+            total=steps, initial=run.done, disable=progress is False, leave=False,
             delay=0 if progress else _BAR_AFTER, unit="step", mininterval=0.5,
         )  # fmt: skip
-        generator.train()
-        discriminator.train()
-        with closing(bar), _InterruptBetweenSteps() as interrupt:
-            for done in range(first + 1, steps + 1):
+        conditional = isinstance(looked_at[0], tuple)
+        with (
+            in_mode(True, generator, discriminator),
+            closing(bar),
+            _InterruptBetweenSteps() as interrupt,
+        ):
+            state = run.state
+            for done in range(run.done + 1, steps + 1):
                 for _ in range(discriminator_steps):
                     real = draw_real(batch_size, rng)
-                    with torch.no_grad():
-                        fake = generator(latents())
-                    loss_d = loss.discriminator(discriminator(real), discriminator(fake))
-                    if penalty is not None:
-                        loss_d = loss_d + penalty(discriminator, real, fake)
-                    adam_d.descend(loss_d)
-                    if clip is not None:
-                        clip_weights(discriminator, clip)
-                loss_g = loss.generator(discriminator(generator(latents())))
-                adam_g.descend(loss_g)
+                    state, fake = one.generate(state, of_fakes(real))
+                    state, loss_d = one.discriminator(state, real, fake, places())
+                other = draw_real(batch_size, rng) if conditional and conditions is None else real
+                state, loss_g = one.generator(state, of_fakes(other))
 
-                run.losses.append((loss_d.detach(), loss_g.detach()))
+                run.state = state
+                run.losses.append((loss_d, loss_g))
                 bar.update()
                 last = done == steps
                 watching = watch is not None and (done % watch_every == 0 or last)
@@ -222,54 +283,13 @@ def fit(
                     run.settle_losses()
                 if watch is not None and watching:
                     run.look(watch)
-                if checkpoint is not None and (
-                    done % checkpoint_every == 0 or last or interrupt.asked
-                ):
-                    run.save(Path(checkpoint), settings, time.perf_counter() - started)
+                if done % checkpoint_every == 0 or last or interrupt.asked:
+                    run.save(time.perf_counter() - started)
                 if interrupt.asked:
                     raise KeyboardInterrupt(f"stopped after step {done}")
         run.history.seconds += time.perf_counter() - started
+    run.history.extra = detached(run.state.extra)
     return run.history
-
-
-class _Adam:
-    """Adam on one network (Kingma and Ba 2015), by torch's own fused kernel.
-
-    ``torch.optim.Adam.step`` spends more time in Python than in that kernel when a network is
-    small; calling the functional form directly is what remains.
-    """
-
-    def __init__(
-        self, module: nn.Module, rate: float, betas: tuple[float, float], epsilon: float
-    ) -> None:
-        self.weights: list[Tensor] = [
-            weight for weight in module.parameters() if weight.requires_grad
-        ]
-        self.mean = [torch.zeros_like(weight) for weight in self.weights]
-        self.square = [torch.zeros_like(weight) for weight in self.weights]
-        device = self.weights[0].device
-        self.steps = [torch.zeros((), device=device) for _ in self.weights]
-        self.constants: dict[str, Any] = {
-            "lr": rate, "beta1": betas[0], "beta2": betas[1], "eps": epsilon,
-            "weight_decay": 0.0, "amsgrad": False, "maximize": False,
-        }  # fmt: skip
-
-    def descend(self, loss: Tensor) -> None:
-        # Gradients for these weights alone: the other player's are never computed, nor zeroed.
-        gradients = torch.autograd.grad(loss, self.weights)
-        with torch.no_grad():
-            adam(
-                self.weights, list(gradients), self.mean, self.square, [], self.steps,
-                fused=True, **self.constants,
-            )  # fmt: skip
-
-    def state_dict(self) -> dict[str, list[Tensor]]:
-        return {"mean": self.mean, "square": self.square, "steps": self.steps}
-
-    def load_state_dict(self, state: Mapping[str, list[Tensor]]) -> None:
-        for name, values in self.state_dict().items():
-            for mine, saved in zip(values, state[name], strict=True):
-                mine.copy_(saved)
 
 
 class _InterruptBetweenSteps:
@@ -297,25 +317,23 @@ class _InterruptBetweenSteps:
 
 
 class _Run:
-    """The state of a run: all that a checkpoint has to hold."""
+    """A run as it stands: all that a checkpoint has to hold."""
 
     def __init__(
         self,
-        generator: nn.Module,
-        discriminator: nn.Module,
-        adam_g: _Adam,
-        adam_d: _Adam,
+        state: State,
+        game: Game,
         rng: torch.Generator,
+        mixes: torch.Generator,
+        device: torch.device,
     ) -> None:
-        self.parts: dict[str, Any] = {
-            "generator": generator,
-            "discriminator": discriminator,
-            "adam_g": adam_g,
-            "adam_d": adam_d,
-        }
-        self.rng = rng
+        self.state = state
+        self.game = game
+        self.generators = (rng, mixes)
+        self.device = device
         self.history = History()
         self.losses: list[tuple[Tensor, Tensor]] = []  # steps whose values nobody has read yet
+        self.checkpoint: Checkpoint | None = None
 
     @property
     def done(self) -> int:
@@ -334,7 +352,7 @@ class _Run:
             raise FloatingPointError(
                 f"training diverged: the {player} loss is {fresh[row, column].item()} at step "
                 f"{first + row + 1}; lower the learning rate, or bound the discriminator with a "
-                "penalty (ganlib.penalties.r1)"
+                "penalty (penalty=ganlib.penalties.r1)"
             )
         history = self.history
         history.discriminator_loss = torch.cat([history.discriminator_loss, fresh[:, 0]])
@@ -342,143 +360,136 @@ class _Run:
         self.losses = []
 
     def look(self, watch: Watch) -> None:
-        state = torch.get_rng_state()
-        with torch.no_grad():
+        global_states = _global_states(self.device)
+        with in_mode(False, self.game.generator, self.game.discriminator), torch.no_grad():
             values = watch(self.done)
-        torch.set_rng_state(state)
-        for part in ("generator", "discriminator"):
-            self.parts[part].train()
+        _set_global_states(global_states, self.device)
         self.history.watched_at.append(self.done)
         for name, value in values.items():
-            self.history.watched.setdefault(name, []).append(value)
+            if self.checkpoint is not None:
+                plain(value, name)  # refused now, not after hours of training
+            self.history.watched.setdefault(name, []).append(detached(value))
 
-    def save(self, path: Path, settings: dict[str, Any], seconds: float) -> None:
-        """Write beside the file, then rename: a half-written checkpoint never has its name."""
+    def save(self, seconds: float) -> None:
+        if self.checkpoint is None:
+            return
         self.settle_losses()
-        content = {
-            "settings": settings,
-            "parts": {name: part.state_dict() for name, part in self.parts.items()},
-            "rng": self.rng.get_state(),
-            "global_rng": torch.get_rng_state(),
-            "history": {**vars(self.history), "seconds": self.history.seconds + seconds},
+        history = {**asdict(self.history), "seconds": self.history.seconds + seconds, "extra": {}}
+        history["watched"] = {
+            name: [plain(v, name) for v in values] for name, values in self.history.watched.items()
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        torch.save(content, partial)
-        os.replace(partial, path)
+        self.checkpoint.save({
+            "networks": [m.state_dict() for m in (self.game.generator, self.game.discriminator)],
+            "slots": [p.slots for p in (self.state.generator, self.state.discriminator)],
+            "extra": self.state.extra,
+            "random": [g.get_state() for g in self.generators],
+            "global": _global_states(self.device),
+            "history": history,
+        })  # fmt: skip
 
-    def load(self, path: Path, settings: dict[str, Any]) -> None:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise ValueError(
-                f"{path} is not a checkpoint of fit ({type(error).__name__}); delete it, or name "
-                "another file"
-            ) from error
-        differing = {
-            name: (content["settings"].get(name), value)
-            for name, value in settings.items()
-            if content["settings"].get(name) != value
+    def resume(self, steps: int, watch_every: int) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return
+        content = self.checkpoint.load()
+        for module, saved in zip(
+            (self.game.generator, self.game.discriminator), content["networks"], strict=True
+        ):
+            module.load_state_dict(saved)
+        for player, slots in zip(
+            (self.state.generator, self.state.discriminator), content["slots"], strict=True
+        ):
+            tree_map(lambda mine, theirs: mine.copy_(theirs), player.slots, slots)
+        for generator, state in zip(self.generators, content["random"], strict=True):
+            generator.set_state(state)
+        _set_global_states(content["global"], self.device)
+        history = History(**content["history"])
+        history.watched = {
+            name: [unplain(v) for v in values] for name, values in history.watched.items()
         }
-        if differing:
-            name, (theirs, ours) = next(iter(differing.items()))
-            raise ValueError(
-                f"{path} was written by a run with {name} = {theirs}, this run has {ours}; "
-                "use the same settings to go on with it, or name another file"
-            )
-        try:
-            for name, part in self.parts.items():
-                part.load_state_dict(content["parts"][name])
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"{path} holds other networks than these; name another file, or build the "
-                f"networks as that run did ({str(error).splitlines()[-1].strip()})"
-            ) from error
-        self.rng.set_state(content["rng"])
-        torch.set_rng_state(content["global_rng"])
-        self.history = History(**content["history"])
-
-
-def _real_batches(
-    data: Tensor | Sampler, place: Tensor
-) -> Callable[[int, torch.Generator], Tensor]:
-    if isinstance(data, Tensor):
-        if data.ndim < 2 or len(data) == 0:
-            raise ValueError(
-                f"data has shape {tuple(data.shape)}; expected (N, ...) with N >= 1 samples: "
-                "one-dimensional data is (N, 1)"
-            )
-        if not torch.isfinite(data).all():
-            raise ValueError("data holds NaN or infinite values; remove those rows first")
-        held = data.to(place.device, place.dtype)
-
-        def from_tensor(count: int, rng: torch.Generator) -> Tensor:
-            return held[torch.randint(len(held), (count,), generator=rng).to(held.device)]
-
-        return from_tensor
-    if not hasattr(data, "sample"):
-        raise TypeError(
-            f"data is a {type(data).__name__}; pass a tensor of samples (N, ...) or an object "
-            "with sample(count, generator), such as ganlib.data.ring()"
+        extra = tree_map(
+            lambda v: v.to(self.device) if isinstance(v, Tensor) else v, content["extra"]
         )
-    return lambda count, rng: data.sample(count, rng).to(place.device, place.dtype)
-
-
-def _latents(generator: nn.Module, latent: int | Latents | None) -> Latents:
-    if callable(latent):
-        return latent
-    size = latent_size(generator) if latent is None else latent
-    return lambda count, rng: torch.randn(count, size, generator=rng)
-
-
-def _check_settings(
-    steps: int,
-    batch_size: int,
-    discriminator_steps: int,
-    clip: float | None,
-    watch_every: int,
-    checkpoint_every: int,
-) -> None:
-    counts = {
-        "batch_size": batch_size,
-        "discriminator_steps": discriminator_steps,
-        "watch_every": watch_every,
-        "checkpoint_every": checkpoint_every,
-    }
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
-    if steps < 0:
-        raise ValueError(f"steps is {steps}; it must be 0 or more")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip is {clip}; it must be positive, for example 0.01")
-
-
-def _check_shapes(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    draw_real: Callable[[int, torch.Generator], Tensor],
-    draw_latent: Latents,
-    place: Tensor,
-) -> None:
-    """Compare shapes on two samples first: a late broadcasting error is hard to read."""
-    rng = torch.Generator().manual_seed(0)
-    modes = generator.training, discriminator.training
-    generator.eval()
-    discriminator.eval()
-    with torch.no_grad():
-        real = draw_real(2, rng)
-        fake = generator(draw_latent(2, rng).to(place.device, place.dtype))
-        if fake.shape[1:] != real.shape[1:]:
-            raise ValueError(
-                f"the generator makes samples of shape {tuple(fake.shape[1:])}, the data has "
-                f"{tuple(real.shape[1:])}; make them the same"
+        self.history = history
+        self.state = self.state._replace(done=history.steps, extra=extra)
+        if history.steps >= steps:
+            warnings.warn(
+                f"{self.checkpoint.path} holds {history.steps} steps and steps={steps} asks for no "
+                "more: nothing was trained, the networks have the weights of the file. Ask for "
+                "more steps, or name another file",
+                stacklevel=3,
             )
-        output = discriminator(real)
-    generator.train(modes[0])
-    discriminator.train(modes[1])
-    if output.numel() != 2:
+        elif history.watched_at and history.watched_at[-1] % watch_every:
+            # The look at the end of the shorter run; the uninterrupted one would not have taken it.
+            history.watched_at.pop()
+            for values in history.watched.values():
+                values.pop()
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """torch's own generators seeded inside, for dropout and penalties that draw from them."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _global_states(device: torch.device) -> list[Tensor]:
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def _set_global_states(states: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
+
+
+def _a_weight(module: nn.Module, player: str) -> Tensor:
+    """A weight, to say where the network is and in which precision."""
+    for weight in module.parameters():
+        return weight
+    raise ValueError(
+        f"the {player} has no weights to train: {type(module).__name__} has no parameters; give it "
+        "a layer that learns"
+    )
+
+
+def _adams(
+    learning_rate: Rate | Sequence[Rate], betas: Sequence[float], epsilon: float
+) -> tuple[Adam, Adam]:
+    several = isinstance(learning_rate, (list, tuple))
+    rates: Sequence[Any] = learning_rate if several else [learning_rate] * 2  # type: ignore[assignment]
+    if len(rates) != 2 or len(betas) != 2:
         raise ValueError(
-            f"the discriminator returns shape {tuple(output.shape)} for 2 samples; it must "
-            "return one raw output a sample, (N, 1) or (N,)"
+            f"learning_rate is {learning_rate} and betas are {betas}; pass one rate or a pair "
+            "(generator's, discriminator's), and a pair of betas"
         )
+    beta1, beta2 = betas
+    return Adam(rates[0], beta1, beta2, epsilon), Adam(rates[1], beta1, beta2, epsilon)
+
+
+def _first_look(
+    game: Game,
+    state: State,
+    draw_real: Callable[[int, torch.Generator], Batch],
+    draw_latent: Latents,
+    conditions: Conditions | None,
+    batch_size: int,
+) -> tuple[Batch, Batch]:
+    """A few real samples and latents, after both networks were looked at with them."""
+    rng = torch.Generator("cpu").manual_seed(0)
+    count = _LOOKED_AT * game.pack
+    real, z = draw_real(count, rng), draw_latent(count, rng)
+    latent = same_condition(z, real)
+    if conditions is not None and not isinstance(real, Tensor):
+        latent = z, conditions(count, rng).to(z.device)
+    inspect_game(game, state, real, latent, batch_size)
+    return real, latent
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        least = 0 if name == "steps" else 1
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} is {value}; it must be an integer of {least} or more")

@@ -10,6 +10,7 @@ Derived in `elbo` (Kingma and Welling 2014; Tipping and Bishop 1999 for the line
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +18,9 @@ from typing import NamedTuple
 import sympy as sp
 import torch
 from torch import Tensor
+from torch.distributions import MultivariateNormal, kl_divergence
 
+from ganlib.checks import readable
 from ganlib.formulas import compile_formula, expm1, softplus
 
 __all__ = [
@@ -48,6 +51,13 @@ _normal_log_density = (
 )
 _bernoulli_log_mass = -_x * softplus(-_logit) - (1 - _x) * softplus(_logit)
 
+_kl = compile_formula(kl_formula, *kl_symbols)
+_kl_to_prior = compile_formula(kl_formula.subs({_m2: 0, _l2: 0}), _m1, _l1)
+_normal = compile_formula(_normal_log_density, _x, _mean, _log_std)
+_bernoulli = compile_formula(_bernoulli_log_mass, _x, _logit)
+
+_MANY = 16  # logits that seldom lie in [0, 1] together by chance
+
 Encoder = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -65,9 +75,7 @@ def kl_diagonal(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std
     -------
     Shape (...), in nats, 0 where the two distributions agree. Derived in `elbo`.
     """
-    return compile_formula(kl_formula, *kl_symbols)(mean, log_std, other_mean, other_log_std).sum(
-        -1
-    )
+    return _kl(mean, log_std, other_mean, other_log_std).sum(-1)
 
 
 def kl_to_prior(mean: Tensor, log_std: Tensor) -> Tensor:
@@ -76,7 +84,7 @@ def kl_to_prior(mean: Tensor, log_std: Tensor) -> Tensor:
     Shapes (..., L) in, (...) out, in nats. Finite for every log_std that the square
     exp(2 log_std) allows: a standard deviation near 0 costs about -log_std. Derived in `elbo`.
     """
-    return compile_formula(kl_formula.subs({_m2: 0, _l2: 0}), _m1, _l1)(mean, log_std).sum(-1)
+    return _kl_to_prior(mean, log_std).sum(-1)
 
 
 def kl_full(
@@ -100,15 +108,20 @@ def kl_full(
     ValueError
         If a covariance is not positive definite.
     """
-    factor = _cholesky(covariance, "covariance")
-    other = _cholesky(other_covariance, "other_covariance")
-    half_precision = torch.linalg.solve_triangular(other, factor, upper=False)
-    distance = torch.linalg.solve_triangular(
-        other, (other_mean - mean).unsqueeze(-1), upper=False
-    ).squeeze(-1)
-    log_determinants = (_diagonal(other).log() - _diagonal(factor).log()).sum(-1)
-    quadratic = half_precision.square().sum((-2, -1)) + distance.square().sum(-1)
-    return log_determinants + (quadratic - mean.shape[-1]) / 2
+    return kl_divergence(
+        _full(mean, covariance, "covariance"),
+        _full(other_mean, other_covariance, "other_covariance"),
+    )
+
+
+def _full(mean: Tensor, covariance: Tensor, name: str) -> MultivariateNormal:
+    factor, failure = torch.linalg.cholesky_ex(covariance)
+    if readable(failure) and bool(failure.any()):
+        raise ValueError(
+            f"{name} is not positive definite; pass a symmetric matrix with positive eigenvalues "
+            "(shape (..., L, L))"
+        )
+    return MultivariateNormal(mean, scale_tril=factor, validate_args=False)
 
 
 def normal_log_density(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -117,7 +130,7 @@ def normal_log_density(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     With a constant ``log_std`` this is minus a squared error over 2 exp(2 log_std), plus a
     constant. Derived in `elbo`.
     """
-    return compile_formula(_normal_log_density, _x, _mean, _log_std)(x, mean, log_std).sum(-1)
+    return _normal(x, mean, log_std).sum(-1)
 
 
 def bernoulli_log_likelihood(x: Tensor, logit: Tensor) -> Tensor:
@@ -129,7 +142,8 @@ def bernoulli_log_likelihood(x: Tensor, logit: Tensor) -> Tensor:
         Shape (..., D), values in [0, 1]. Values strictly between 0 and 1 (grey pixels) give minus
         a cross-entropy, which is no log-probability: the mass is not normalised over [0, 1].
     logit
-        Shape (..., D), any finite values; no sigmoid before.
+        Shape (..., D), any finite values; no sigmoid before. Many values that all lie in [0, 1]
+        are taken for probabilities, and warned of.
 
     Returns
     -------
@@ -140,12 +154,21 @@ def bernoulli_log_likelihood(x: Tensor, logit: Tensor) -> Tensor:
     ValueError
         If a value of ``x`` is outside [0, 1]: the likelihood would have no upper bound.
     """
-    if bool(((x < 0) | (x > 1)).any()):
+    if readable(x) and not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError(
             f"x has values from {x.min().item():g} to {x.max().item():g}; a Bernoulli likelihood "
             "needs values in [0, 1]: rescale the data, or use normal_log_density"
         )
-    return compile_formula(_bernoulli_log_mass, _x, _logit)(x, logit).sum(-1)
+    if readable(logit) and logit.numel() >= _MANY:
+        least, most = (end.item() for end in logit.detach().aminmax())
+        if 0 <= least < most <= 1:
+            warnings.warn(
+                f"all {logit.numel()} logits lie in [0, 1], from {least:.3g} to {most:.3g}; if "
+                "they are probabilities, leave out the sigmoid that made them, or pass "
+                "torch.logit(probabilities)",
+                stacklevel=2,
+            )
+    return _bernoulli(x, logit).sum(-1)
 
 
 def reparametrise(mean: Tensor, log_std: Tensor, noise: Tensor) -> Tensor:
@@ -186,7 +209,8 @@ def elbo(
     decoder
         Maps latents (S, N, L) to what ``log_likelihood`` takes, for example means (S, N, D).
     log_likelihood
-        ``log_likelihood(data, decoded)`` is log p(x|z), shape (S, N).
+        ``log_likelihood(data, decoded)`` is log p(x|z), shape (S, N): summed over the event, that
+        is over all pixels of an image, never averaged.
     noise
         N(0, I) of shape (S, N, L): S samples a data point. S = 1 is usual.
 
@@ -198,12 +222,14 @@ def elbo(
     Raises
     ------
     ValueError
-        If the shapes of noise and encoder output do not fit.
+        If the shapes of noise and encoder output do not fit, or the likelihood is not one number
+        a sample and data point.
     """
     mean, log_std = encoder(data)
     _check_noise(noise, mean)
-    decoded = decoder(reparametrise(mean, log_std, noise))
-    return Elbo(log_likelihood(data, decoded).mean(0), kl_to_prior(mean, log_std))
+    likelihood = log_likelihood(data, decoder(reparametrise(mean, log_std, noise)))
+    _check_likelihood(likelihood, noise)
+    return Elbo(likelihood.mean(0), kl_to_prior(mean, log_std))
 
 
 def log_weights(
@@ -222,8 +248,10 @@ def log_weights(
     _check_noise(noise, mean)
     latent = reparametrise(mean, log_std, noise)
     zero = torch.zeros((), dtype=latent.dtype, device=latent.device)
+    likelihood = log_likelihood(data, decoder(latent))
+    _check_likelihood(likelihood, noise)
     return (
-        log_likelihood(data, decoder(latent))
+        likelihood
         + normal_log_density(latent, zero, zero)
         - normal_log_density(latent, mean, log_std)
     )
@@ -275,9 +303,13 @@ class LinearGaussian:
                 f"weight has shape {tuple(self.weight.shape)} and mean {tuple(self.mean.shape)}; "
                 "expected (D, L) and (D,)"
             )
-        variance = torch.as_tensor(self.variance).detach()
-        if variance.ndim != 0 or not bool(variance > 0):
-            raise ValueError(f"variance = {variance.tolist()}; it must be one positive number")
+        variance = self._variance.detach()
+        if variance.ndim != 0 or (readable(variance) and not 0 < variance.item() < math.inf):
+            raise ValueError(f"variance = {self.variance}; it must be one positive number")
+
+    @property
+    def _variance(self) -> Tensor:
+        return torch.as_tensor(self.variance, dtype=self.weight.dtype, device=self.weight.device)
 
     @property
     def precision_scaled(self) -> Tensor:
@@ -291,14 +323,13 @@ class LinearGaussian:
 
     def log_likelihood(self, x: Tensor, decoded: Tensor) -> Tensor:
         """log p(x|z) given decoded = Wz + mean; shapes (..., D) in, (...) out."""
-        variance = torch.as_tensor(self.variance, dtype=self.weight.dtype)
-        return normal_log_density(x, decoded, variance.log() / 2)
+        return normal_log_density(x, decoded, self._variance.log() / 2)
 
     def log_evidence(self, x: Tensor) -> Tensor:
         """log p(x) = log N(x; mean, WW' + variance I); shape (..., D) in, (...) out."""
         identity = torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device)
         covariance = self.weight @ self.weight.T + self.variance * identity
-        return torch.distributions.MultivariateNormal(self.mean, covariance).log_prob(x)
+        return _full(self.mean, covariance, "the covariance of x").log_prob(x)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (..., L) and covariance (L, L) of p(z|x): M^-1 W'(x - mean), variance M^-1."""
@@ -345,19 +376,19 @@ def _diagonal(matrix: Tensor) -> Tensor:
     return torch.diagonal(matrix, dim1=-2, dim2=-1)
 
 
-def _cholesky(matrix: Tensor, name: str) -> Tensor:
-    factor, failure = torch.linalg.cholesky_ex(matrix)
-    if bool(failure.any()):
-        raise ValueError(
-            f"{name} is not positive definite; pass a symmetric matrix with positive eigenvalues "
-            "(shape (..., L, L))"
-        )
-    return factor
-
-
 def _check_noise(noise: Tensor, mean: Tensor) -> None:
     if noise.ndim == 0 or noise.shape[1:] != mean.shape or noise.shape[0] == 0:
         raise ValueError(
             f"noise has shape {tuple(noise.shape)} and the encoder's mean {tuple(mean.shape)}; "
             f"expected noise of shape (S, {', '.join(map(str, mean.shape))}) with S >= 1"
+        )
+
+
+def _check_likelihood(likelihood: Tensor, noise: Tensor) -> None:
+    if likelihood.shape != noise.shape[:-1]:
+        expected = tuple(noise.shape[:-1])
+        raise ValueError(
+            f"log_likelihood has shape {tuple(likelihood.shape)}; sum over the event: expected "
+            f"(S, N) = {expected}, one number for each sample of each data point, for example "
+            "terms.flatten(2).sum(-1), with no mean over pixels and none over the batch"
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 
 import pytest
+import torch
 
 from tools import bench
 
@@ -15,6 +17,18 @@ def test_both_loops_run(monkeypatch) -> None:
         runs = bench.measure(comparison, pairs=2)
         assert len(runs) == 2
         assert all(rate > 0 for pair in runs for rate in pair)
+
+
+def test_a_compiled_step_runs_for_one_and_for_many(monkeypatch) -> None:
+    monkeypatch.setattr(bench, "STEPS", 3)
+    plain = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", lambda f, fullgraph: plain(f, fullgraph=fullgraph))
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    rows = list(bench.compiled_comparisons())
+    assert len(rows) == 2
+    assert rows[0].ours() > 0
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert list(bench.compiled_comparisons()) == []
 
 
 def test_the_report_gives_the_median_ratio() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tools import guards
 from tools.sources import ROOT, Page, book_pages, code_cells, toc
 
-NOTEBOOK_GUARDS = {"cells_run", "figures_described", "cells_small"}
+NOTEBOOK_GUARDS = {"cells_run", "cost_measured", "figures_described", "cells_small"}
 CASES = [
     pytest.param(guard, page, id=f"{name}-{page.name.removeprefix('book/')}")
     for name, guard in guards.GUARDS.items()
@@ -24,7 +24,7 @@ GOOD = (
 (ch-sample)=
 # A sample
 
-*Two minutes.*
+*You need: nothing.*
 
 ````{prf:theorem} One and one
 :label: thm-sample-sum
@@ -67,6 +67,7 @@ def sample(folder: Path, text: str, *, ran: int | None = None) -> tuple[Page, Pa
         notebook = page.notebook()
         for number, cell in enumerate(code_cells(notebook)):
             cell.execution_count = number + 1 if number < ran else None
+        notebook.metadata["cpu_seconds"] = {"page": 1.5, "cells": {}}
         notebooks = folder / "notebooks" / "book"
         notebooks.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, notebooks / "sample.ipynb")
@@ -89,7 +90,8 @@ def test_the_good_page_passes_every_guard(tmp_path: Path) -> None:
     page, notebooks = sample(tmp_path, GOOD, ran=2)
     assert list(guards.cells_run(page, notebooks)) == []
     assert list(guards.figures_described(page, notebooks)) == []
-    others = set(guards.GUARDS) - {"cells_run", "figures_described"}
+    assert list(guards.cost_measured(page, notebooks)) == []
+    others = set(guards.GUARDS) - {"cells_run", "cost_measured", "figures_described"}
     assert {name: list(guards.GUARDS[name](page)) for name in others} == {n: [] for n in others}
 
 
@@ -161,10 +163,16 @@ PLANTED = {
         "eq-other-sum",
     ),
     "display in a paragraph": (
-        GOOD.replace("*Two minutes.*\n", "Here\n$$\nx\n$$ (eq-sample-x)\n"),
+        GOOD.replace("*You need: nothing.*\n", "Here\n$$\nx\n$$ (eq-sample-x)\n"),
         "displays_stand_alone",
         "line 17",
     ),
+    "typed cost": (
+        GOOD.replace("You need: nothing.", "You need: nothing. It runs\nin about 30 seconds."),
+        "cost_measured",
+        "'30 seconds'",
+    ),
+    "cost not measured": (GOOD, "cost_measured", "no measured CPU seconds"),
     "no errata link": (GOOD.replace("Found a mistake?", "The end."), "framed", "last line"),
     "no title label": (GOOD.replace("(ch-sample)=", "(ch-other)="), "framed", "no label"),
 }
@@ -173,7 +181,7 @@ PLANTED = {
 @pytest.mark.parametrize("fault", PLANTED)
 def test_planted_fault_is_noticed(fault: str, tmp_path: Path) -> None:
     text, guard, message = PLANTED[fault]
-    assert text != GOOD
+    assert text != GOOD or fault == "cost not measured"
     page, _ = sample(tmp_path, text)
     assert any(message in found for found in guards.GUARDS[guard](page)), list(
         guards.GUARDS[guard](page)

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+import pickle
 
 import mpmath
-import numpy as np
 import pytest
 import sympy as sp
 import torch
+from divergence_rows import FAMILIES, ROWS, every_formula, every_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from ganlib import losses
-from ganlib.divergences import NAMES, FDivergence, divergence, p, q, t, u, v
+from ganlib.divergences import FDivergence, divergence, p, q, t, u, v
 from ganlib.formulas import textbook
 from ganlib.proofs import assert_equal, assert_nonnegative, counterexample
-
-ROWS: dict[str, FDivergence] = {
-    n: divergence(n) for n in NAMES if n not in ("alpha", "weighted_jensen_shannon")
-}
-ROWS |= {
-    f"weighted_jensen_shannon({pi})": divergence("weighted_jensen_shannon", pi=pi)
-    for pi in (0.3, 0.5, 0.8)
-}
-ROWS |= {
-    f"alpha({a})": divergence("alpha", alpha=a)
-    for a in (-1, -0.5, Fraction(1, 3), 0.5, 0.9, 1.5, 2, 3)
-}
-_a = sp.Symbol("a", positive=True)
-FAMILIES = {
-    "alpha < 0": divergence("alpha", alpha=-_a),
-    "0 < alpha < 1": divergence("alpha", alpha=1 / (1 + _a)),
-    "alpha > 1": divergence("alpha", alpha=1 + _a),
-    "0 < pi < 1": divergence("weighted_jensen_shannon", pi=1 / (1 + _a)),
-}
-EVERY = ROWS | FAMILIES
-
-every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
-every_formula = pytest.mark.parametrize("row", EVERY.values(), ids=EVERY.keys())
-
 
 # ---------------------------------------------------------------------------------- in symbols
 
@@ -373,223 +347,6 @@ def test_pearson_and_alpha_conjugates_are_flat_where_the_printed_ones_are_not() 
     assert divergence("alpha", alpha=3).conjugate(values).tolist() == pytest.approx([-1 / 3] * 3)
 
 
-# ------------------------------------------------------------------------------------- between
-
-
-def _entropy_sum(a: float, b: float) -> float:
-    return a * float(np.log(a / b)) if a > 0 else 0.0
-
-
-def _named_integral(row: FDivergence, a: np.ndarray, b: np.ndarray) -> float:
-    """The divergence by its textbook integral, written without any f; zeros by hand."""
-    with np.errstate(all="ignore"):
-        kl = sum(
-            _entropy_sum(x, y) if y > 0 or x == 0 else np.inf for x, y in zip(a, b, strict=True)
-        )
-        rkl = sum(
-            _entropy_sum(y, x) if x > 0 or y == 0 else np.inf for x, y in zip(a, b, strict=True)
-        )
-        square = (a - b) ** 2
-        quotient = lambda d: np.where(square > 0, square / d, 0.0).sum()  # noqa: E731
-        pi = float(row.parameters.get("pi", 0.5))
-        m = pi * a + (1 - pi) * b
-        left = sum(_entropy_sum(x, z) for x, z in zip(a, m, strict=True))
-        right = sum(_entropy_sum(y, z) for y, z in zip(b, m, strict=True))
-        if row.name == "alpha":
-            alpha = float(row.parameters["alpha"])
-            x, y = a[(a > 0) | (b > 0)], b[(a > 0) | (b > 0)]
-            integral = sum(
-                0.0
-                if (i == 0 and alpha > 0) or (j == 0 and alpha < 1)
-                else i**alpha * j ** (1 - alpha)
-                for i, j in zip(x, y, strict=True)
-            )  # numpy: 0 to a negative power is inf
-            return float((integral - 1) / (alpha * (alpha - 1)))
-        return float(
-            {
-                "total_variation": np.abs(a - b).sum() / 2,
-                "kl": kl,
-                "reverse_kl": rkl,
-                "pearson": quotient(b),
-                "neyman": quotient(a),
-                "squared_hellinger": ((np.sqrt(a) - np.sqrt(b)) ** 2).sum(),
-                "jeffreys": kl + rkl,
-                "jensen_shannon": left + right,
-                "gan": left + right - np.log(4),
-                "weighted_jensen_shannon": pi * left + (1 - pi) * right,
-            }[row.name]
-        )
-
-
-@every_row
-@pytest.mark.parametrize("seed", range(6))
-def test_between_is_the_named_integral(row: FDivergence, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    a, b = rng.dirichlet(np.full(7, 0.6), size=2)
-    if seed >= 2:  # zeros in data, in fake, in both
-        a[[0, 2]] = 0.0
-    if seed >= 3:
-        b[[1, 2]] = 0.0
-    if seed == 5:  # disjoint supports
-        a[3:] = 0.0
-        b[:3] = 0.0
-    if seed == 4:
-        b = np.where(a > 0, b, 0.0)  # nothing where there is no data
-        b[1] = 0.05
-    a, b = a / a.sum(), b / b.sum()
-    got = row.between(torch.tensor(a), torch.tensor(b)).item()
-    want = _named_integral(row, a, b)
-    assert got == pytest.approx(want, rel=1e-9, abs=1e-12)
-
-
-@every_row
-def test_disjoint_supports_cost_both_edges(row: FDivergence, dtype: torch.dtype) -> None:
-    data, fake = torch.tensor([1.0, 0.0], dtype=dtype), torch.tensor([0.0, 1.0], dtype=dtype)
-    got = row.between(data, fake)
-    assert got.dtype == dtype
-    assert got.item() == pytest.approx(float(row.symbolic.at_zero + row.symbolic.at_infinity))
-    log2 = float(np.log(2))
-    known = {"jensen_shannon": 2 * log2, "gan": 0.0, "total_variation": 1.0, "kl": np.inf}
-    known |= {"squared_hellinger": 2.0, "reverse_kl": np.inf, "jeffreys": np.inf}
-    if row.name in known:
-        assert got.item() == pytest.approx(known[row.name])
-
-
-@every_row
-def test_between_equal_vectors_is_f_of_one_and_never_less(row: FDivergence) -> None:
-    generator = torch.Generator().manual_seed(0)
-    vectors = torch.softmax(3 * torch.randn(500, 9, generator=generator), -1)
-    least = -float(np.log(4)) if row.name == "gan" else 0.0
-    same = row.between(vectors, vectors)
-    torch.testing.assert_close(same, torch.full((500,), least), rtol=1e-6, atol=1e-7)
-    assert (row.between(vectors.double(), vectors.double()) >= least).all()
-    assert (row.between(vectors, vectors.flip(0)) > least).all()
-
-
-@every_row
-def test_between_broadcasts_and_has_the_right_slope(row: FDivergence) -> None:
-    generator = torch.Generator().manual_seed(1)
-    data = torch.softmax(torch.randn(3, 1, 5, generator=generator).double(), -1)
-    logits = torch.randn(4, 5, generator=generator).double().requires_grad_()
-
-    def function(logits: Tensor) -> Tensor:
-        return row.between(data, torch.softmax(logits, -1))
-
-    assert function(logits).shape == (3, 4)
-    assert torch.autograd.gradcheck(function, (logits,))
-
-
-def test_between_keeps_ratios_beyond_the_format() -> None:
-    # p / q is 1e320: infinite as a float, but the divergences are not.
-    data = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    fake = torch.tensor([1e-320, 1.0], dtype=torch.float64)
-    for name in ("kl", "jensen_shannon", "gan", "total_variation"):
-        assert divergence(name).between(data, fake).isfinite(), name
-    assert divergence("kl").between(data, fake).item() == pytest.approx(736.83, abs=0.1)
-
-
-# ------------------------------------------------------------------------------- lower bound
-
-
-@every_row
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10_000), scale=st.floats(0.1, 8.0))
-def test_no_critic_beats_the_divergence(row: FDivergence, seed: int, scale: float) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    data, fake = torch.softmax(torch.randn(2, 6, generator=generator).double(), -1)
-    output = scale * torch.randn(6, generator=generator).double()
-    value = row.activation(output)
-    bound = (data * value).sum() - (fake * row.conjugate(value)).sum()
-    whole = row.between(data, fake)
-    assert bound <= whole + 1e-9 * (1 + whole.abs())
-    composed = (data * value).sum() - (fake * row.conjugate_of_activation(output)).sum()
-    if value.max() < float(row.domain.sup) - 1e-6:
-        assert composed.item() == pytest.approx(bound.item(), rel=1e-6, abs=1e-9)
-
-
-@every_row
-def test_the_bound_is_reached_at_the_optimal_critic(row: FDivergence) -> None:
-    data = torch.tensor([0.1, 0.4, 0.3, 0.2], dtype=torch.float64)
-    fake = torch.tensor([0.3, 0.2, 0.25, 0.25], dtype=torch.float64)
-    critic = row.critic(data / fake)
-    bound = (data * critic).sum() - (fake * row.conjugate(critic)).sum()
-    assert bound.item() == pytest.approx(row.between(data, fake).item(), rel=1e-12)
-    # lower_bound on samples in exactly these proportions is the same number.
-    on_p = critic.repeat_interleave((data * 20).round().long())
-    on_q = critic.repeat_interleave((fake * 20).round().long())
-    assert row.lower_bound(on_p, on_q).item() == pytest.approx(bound.item(), rel=1e-12)
-
-
-def test_lower_bound_outside_the_domain_is_minus_infinity() -> None:
-    row = divergence("gan")
-    assert row.lower_bound(torch.tensor([0.5]), torch.tensor([0.5])).item() == -torch.inf
-    with pytest.raises(ValueError, match="at least one of each"):
-        row.lower_bound(torch.ones(2), torch.ones(0))
-
-
-# --------------------------------------------------------------------------- losses.f_gan
-
-
-def test_the_gan_row_is_the_minimax_game(dtype: torch.dtype) -> None:
-    row, game = losses.f_gan(divergence("gan")), losses.minimax()
-    assert (row.on_real, row.on_fake, row.of_generator) == (
-        game.on_real,
-        game.on_fake,
-        game.of_generator,
-    )
-    s = losses.critic_output
-    d = 1 / (1 + sp.exp(-s))
-    assert_equal(row.on_real, -sp.log(d))
-    assert_equal(row.on_fake, -sp.log(1 - d))
-    outputs = torch.tensor([-1e4, -3.0, 0.0, 2.0, 1e4], dtype=dtype)
-    assert row.discriminator(outputs, -outputs) == game.discriminator(outputs, -outputs)
-    assert row.generator(outputs) == game.generator(outputs)
-
-
-@every_row
-def test_f_gan_loss_is_minus_the_bound(row: FDivergence, dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(2)
-    real, fake = torch.randn(2, 64, generator=generator).to(dtype)
-    loss = losses.f_gan(row)
-    bound = row.lower_bound(row.activation(real), row.activation(fake))
-    torch.testing.assert_close(loss.discriminator(real, fake), -bound, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(
-        loss.generator(fake), -row.conjugate_of_activation(fake).mean(), rtol=1e-4, atol=1e-5
-    )
-
-
-def test_f_gan_wants_a_divergence() -> None:
-    with pytest.raises(TypeError, match="divergence"):
-        losses.f_gan("kl")  # type: ignore[arg-type]
-
-
-# ------------------------------------------------------------------------------- derivatives
-
-
-@every_row
-def test_derivatives_of_every_order_and_kind(row: FDivergence) -> None:
-    # Consensus optimisation differentiates a loss twice; studies batch models with vmap.
-    outputs = torch.tensor([-3.0, -0.7, 0.7, 3.0], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(row.conjugate_of_activation, (outputs,))
-    assert torch.autograd.gradgradcheck(row.conjugate_of_activation, (outputs,))
-    assert torch.autograd.gradgradcheck(row.activation, (outputs,))
-    detached = outputs.detach()
-    batched = torch.func.vmap(torch.func.grad(row.conjugate_of_activation))(detached)
-    (slope,) = torch.autograd.grad(row.conjugate_of_activation(outputs).sum(), outputs)
-    torch.testing.assert_close(batched, slope)
-    hessian = torch.func.hessian(lambda x: row.conjugate_of_activation(x).sum())(detached)
-    assert hessian.isfinite().all()
-
-
-@every_row
-def test_the_gradient_can_be_traced(row: FDivergence) -> None:
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    step = torch.func.grad(lambda x: losses.f_gan(row).discriminator(x, -x))
-    outputs = torch.linspace(-2.5, 2.6, 6)
-    torch.testing.assert_close(make_fx(step)(outputs)(outputs), step(outputs))
-
-
 # ---------------------------------------------------------------------------------- bad input
 
 
@@ -607,7 +364,9 @@ def test_pi_outside_its_domain(pi: object) -> None:
         divergence("weighted_jensen_shannon", pi=pi)
 
 
-@pytest.mark.parametrize("alpha", [0, 1, 0.0, 1.0, float("nan"), float("-inf"), None])
+@pytest.mark.parametrize(
+    "alpha", [0, 1, 0.0, 1.0, 1e-21, float("nan"), float("-inf"), None, True, "1"]
+)
 def test_alpha_outside_its_domain(alpha: object) -> None:
     with pytest.raises(ValueError, match="alpha = "):
         divergence("alpha", alpha=alpha)
@@ -631,23 +390,68 @@ def test_generator_and_critic_at_the_edges(dtype: torch.dtype) -> None:
     assert divergence("gan").generator(torch.tensor(torch.inf, dtype=dtype)) == -torch.inf
 
 
-@pytest.mark.parametrize(
-    ("data", "fake", "message"),
-    [
-        ([0.5, 0.5], [0.2, 0.3, 0.5], "2 outcomes and fake has 3"),
-        ([0.5, 0.6], [0.5, 0.5], "sums to 0.1 more or less"),
-        ([1.5, -0.5], [0.5, 0.5], "entry -0.5"),
-        ([0.5, 0.5], [0.5, float("nan")], "entry nan"),
-        ([], [], "shape"),
-    ],
-)
-def test_between_refuses_what_is_no_distribution(data, fake, message) -> None:
-    with pytest.raises(ValueError, match=message):
-        divergence("kl").between(torch.tensor(data), torch.tensor(fake))
-
-
 def test_integers_are_refused() -> None:
     with pytest.raises(TypeError, match="int64"):
         divergence("kl").generator(torch.tensor([1, 2]))
     with pytest.raises(TypeError, match="list"):
         divergence("kl").conjugate([0.5])  # type: ignore[arg-type]
+
+
+def test_a_family_computes_nothing_and_says_so() -> None:
+    family = FAMILIES["0 < pi < 1"]
+    with pytest.raises(ValueError, match="stands for a whole family") as caught:
+        family.critic(torch.ones(1))
+    advice = str(caught.value)
+    assert "divergence('weighted_jensen_shannon', pi=0.5)" in advice
+    assert divergence("weighted_jensen_shannon", pi=0.5).critic(torch.ones(1)) == 0
+    with pytest.raises(ValueError, match="stands for"):
+        assert family.level
+
+
+@every_row
+def test_a_divergence_is_pickled(row: FDivergence) -> None:
+    again = pickle.loads(pickle.dumps(row))
+    assert again == row
+    assert repr(again) == repr(row)
+    assert again.critic(torch.tensor(2.0)) == row.critic(torch.tensor(2.0))
+
+
+# ------------------------------------------------------------------------- alpha near 0 and 1
+
+RATIOS = (1e-30, 1e-6, 0.01, 0.5, 0.6, 0.99, 0.9999, 1.0001, 1.01, 1.9, 2.1, 50.0, 1e4)
+CRITICS = (-50.0, -3.0, -0.7, -1e-3, 1e-4, 0.3, 0.6, 2.0, 20.0)
+ALPHAS = (-3, -1, -1e-5, -1e-12, 1e-12, 1e-7, 1e-5, 1e-3, 0.3, 0.5, 0.51, 0.9)
+ALPHAS += (1 - 1e-3, 1 - 1e-5, 1 - 1e-7, 1 + 1e-12, 1 + 1e-7, 1 + 1e-5, 1 + 1e-3, 1.5, 2, 3, 10)
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_every_alpha_to_five_digits_in_float32(alpha: float, dtype: torch.dtype) -> None:
+    row = divergence("alpha", alpha=alpha)
+    a = row.parameters["alpha"]
+    rtol = 1e-5 if dtype == torch.float32 else 1e-13
+
+    def close(got: torch.Tensor, want: list[mpmath.mpf]) -> None:
+        wanted = torch.tensor([float(w) for w in want], dtype=torch.float64).to(dtype)
+        torch.testing.assert_close(got, wanted, rtol=rtol, atol=10 * torch.finfo(dtype).tiny)
+
+    ratio, value = torch.tensor(RATIOS, dtype=dtype), torch.tensor(CRITICS, dtype=dtype)
+    with mpmath.workdps(50):
+        a = mpmath.mpf(int(a.p)) / int(a.q)
+        us, ts = (list(map(mpmath.mpf, given.tolist())) for given in (ratio, value))
+        inside = [i for i, t in enumerate(ts) if 1 + (a - 1) * t > 0]
+        below = [i for i, t in enumerate(ts) if 1 + (a - 1) * t <= 0]
+        close(row.generator(ratio), [(u**a - 1 - a * (u - 1)) / (a * (a - 1)) for u in us])
+        close(row.critic(ratio), [(u ** (a - 1) - 1) / (a - 1) for u in us])
+        conjugate = row.conjugate(value)
+        close(
+            conjugate[inside],
+            [((1 + (a - 1) * ts[i]) ** (a / (a - 1)) - 1) / a for i in inside],
+        )
+        edge = torch.inf if a < 1 else float(-1 / a)
+        assert conjugate[below].tolist() == pytest.approx([edge] * len(below))
+        data, fake = [0.2, 0.5, 0.3], [0.2001, 0.3999, 0.4]
+        pairs = [(mpmath.mpf(x), mpmath.mpf(y)) for x, y in zip(data, fake, strict=True)]
+        gaps = [a * x + (1 - a) * y - x**a * y ** (1 - a) for x, y in pairs]
+        whole = sum(gaps) / (a * (1 - a))
+        got = row.between(*(torch.tensor(z, dtype=torch.float64) for z in (data, fake)))
+        assert got.item() == pytest.approx(float(whole), rel=1e-12)

@@ -215,3 +215,23 @@ class TestErrors:
             estimators.pathwise(torch.abs, shift, torch.tensor(0.0), torch.zeros(0))
         with pytest.raises(ValueError, match="samples has shape"):
             estimators.scores(normal_log_density, torch.tensor(0.0), torch.tensor(1.0))
+
+
+def test_under_vmap_and_with_another_default_device() -> None:
+    """Whole studies at once: a leading axis of repetitions, and no factory on a hidden device."""
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.randn(5, 8, generator=rng, dtype=torch.float64)
+    mean = torch.tensor(0.3, dtype=torch.float64)
+
+    def study(one: Tensor) -> Tensor:
+        score = estimators.scores(normal_log_density, mean, mean + one)
+        costs = (mean + one).abs()
+        best = estimators.best_constant(costs, score)
+        reduced = estimators.score_function(costs, score, best).mean(0)
+        path = estimators.pathwise(torch.abs, shift, mean, one).mean(0)
+        others = estimators.mean_of_others(costs)
+        return torch.stack([reduced, path, estimators.surrogate(costs, score, others)])
+
+    with torch.device("meta"):
+        each = torch.stack([study(one) for one in noise])
+        torch.testing.assert_close(torch.func.vmap(study)(noise), each)

@@ -9,7 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganlib import data, metrics
+from ganlib import checks, data, metrics, pairs
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def test_mode_coverage_counted_by_hand() -> None:
@@ -20,17 +24,19 @@ def test_mode_coverage_counted_by_hand() -> None:
     assert got.high_quality == pytest.approx(3 / 5)
     # High-quality histogram (2, 1, 0) / 3 against (1, 1, 1) / 3.
     assert got.reverse_kl == pytest.approx(2 / 3 * math.log(2) + 1 / 3 * math.log(1))
+    assert got.fair == 2
 
 
 def test_a_perfect_sampler_scores_what_theory_says() -> None:
     ring = data.ring()
     count = 100_000
-    got = metrics.mode_coverage(ring.sample(count), ring.centres, ring.std)
+    got = metrics.mode_coverage(ring.sample(count, seeded(0)), ring.centres, ring.std)
     share = 1 - math.exp(-4.5)
     assert metrics.perfect_high_quality() == pytest.approx(share)
     assert got.modes == 8
     assert got.high_quality == pytest.approx(share, abs=6 * math.sqrt(share * (1 - share) / count))
     assert got.reverse_kl < 1e-3
+    assert got.fair == 8
 
 
 @pytest.mark.parametrize("kept", range(1, 9))
@@ -45,7 +51,7 @@ def test_collapse_to_some_modes(kept: int) -> None:
 
 def test_no_sample_near_a_mode() -> None:
     got = metrics.mode_coverage(torch.full((9, 2), 50.0), data.ring().centres, 0.01)
-    assert got == (0, 0.0, math.inf)
+    assert got == (0, 0.0, math.inf, 0)
 
 
 def test_perfect_share_by_dimension() -> None:
@@ -79,6 +85,90 @@ def test_density_and_coverage() -> None:
     assert metrics.density_coverage(real, fake + 100) == (0.0, 0.0)
     one_point = metrics.density_coverage(real, real[:1].expand(1000, 2))
     assert one_point.coverage < 0.05
+
+
+@pytest.mark.parametrize("mean", [0.0, 10.0, 100.0, 1000.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_neighbour_scores_keep_their_digits_far_from_the_origin(mean: float, dtype) -> None:
+    """Two samples of N(mean, 0.01^2 I): the same score anywhere, but for the rounding of input."""
+    rng = torch.Generator().manual_seed(0)
+    real, fake = 0.01 * torch.randn(2, 300, 2, generator=rng, dtype=torch.float64)
+    exact = metrics.density_coverage(real, fake), metrics.precision_recall(real, fake)
+    real, fake = ((mean + x).to(dtype) for x in (real, fake))
+    found = metrics.density_coverage(real, fake), metrics.precision_recall(real, fake)
+    in_double = (
+        metrics.density_coverage(real.double(), fake.double()),
+        metrics.precision_recall(real.double(), fake.double()),
+    )
+    assert found == in_double
+    if dtype != torch.float16:  # there 1000 and 1000.01 are one number
+        for got, expected in zip((*found[0], *found[1]), (*exact[0], *exact[1]), strict=True):
+            assert got == pytest.approx(expected, abs=0.02)
+
+
+def test_neighbour_scores_in_blocks(monkeypatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(90, 3, generator=rng), torch.randn(70, 3, generator=rng) + 0.3
+    centres = torch.randn(4, 3, generator=rng)
+
+    def scores() -> tuple[object, ...]:
+        return (
+            metrics.precision_recall(real, fake),
+            metrics.density_coverage(real, fake),
+            metrics.mode_coverage(real, centres, 0.4),
+        )
+
+    whole = scores()
+    sizes = []
+    plain = pairs.squares
+
+    def counted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x) * len(y))
+        return plain(x, y)
+
+    monkeypatch.setattr(pairs, "squares", counted)
+    monkeypatch.setattr(pairs, "BLOCK", 200)
+    assert scores() == whole
+    assert max(sizes) <= 200
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e200])
+def test_no_score_of_what_is_no_number(bad: float) -> None:
+    good = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    broken = good.clone()
+    broken[3, 1] = bad
+    for one, other in ((good, broken), (broken, good), (broken, broken)):
+        for score in (
+            metrics.frechet_distance,
+            metrics.precision_recall,
+            metrics.density_coverage,
+            metrics.kernel_distance,
+            lambda x, y: metrics.mode_coverage(x, y, 0.1),
+            lambda x, y: metrics.histogram_divergences(x, y, BOX),
+        ):
+            with pytest.raises(ValueError, match=r"NaN or infinite|no float64"):
+                score(one, other)
+    for limits in ((-math.inf, math.inf, 0, 1), (-1, 1, 0, math.nan), (-1e308, 1e308, 0, 1)):
+        with pytest.raises(ValueError, match="all finite"):
+            metrics.histogram_divergences(good, good, limits)
+    with checks.off():  # nobody looked: then NaN in is NaN out, or torch's own error
+        assert math.isnan(metrics.histogram_divergences(good, good * math.nan, BOX).kl)
+
+
+@pytest.mark.parametrize("unit", [1e-120, 1e-9, 1.0, 1e9, 1e140])
+def test_frechet_distance_in_any_unit(unit: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 40, 3, generator=rng, dtype=torch.float64)
+    expected = metrics.frechet_distance(x, 2 * y + 1)
+    assert metrics.frechet_distance(unit * x, unit * (2 * y + 1)) == pytest.approx(
+        expected * unit**2, rel=1e-12
+    )
+
+
+def test_two_samples_are_enough_for_a_covariance() -> None:
+    x = torch.tensor([[0.0], [2.0]])
+    # Variances 2 and 8, means 1 and 2.
+    assert metrics.frechet_distance(x, 2 * x) == pytest.approx(1 + (8**0.5 - 2**0.5) ** 2)
 
 
 @given(shift=st.floats(-5, 5), scale=st.floats(0.1, 4))
@@ -153,14 +243,19 @@ def test_divergences_of_histograms_are_never_negative(seed: int) -> None:
     ("call", "message"),
     [
         (lambda x: metrics.mode_coverage(x, x, 0.0), "std is 0.0"),
-        (lambda x: metrics.mode_coverage(x[:, 0], x, 1.0), r"samples has shape \(4,\)"),
+        (lambda x: metrics.mode_coverage(x[:, 0], x, 1.0), "samples has 1 columns"),
+        (lambda x: metrics.mode_coverage(x, x, math.inf), "std is inf"),
+        (lambda x: metrics.mode_coverage(x, x, 1.0, math.nan), "within is nan"),
         (lambda x: metrics.mode_coverage(x[:0], x, 1.0), r"\(0, 2\)"),
         (lambda x: metrics.mode_coverage(x / 0 * 0, x, 1.0), "NaN"),
-        (lambda x: metrics.frechet_distance(x, x[:, :1]), "2 columns, fake has 1"),
+        (lambda x: metrics.frechet_distance(x, x[:, :1]), "2 columns and fake has 1"),
         (lambda x: metrics.frechet_distance(x[:1], x), "at least 2"),
         (lambda x: metrics.precision_recall(x, x, 4), "neighbours is 4"),
         (lambda x: metrics.density_coverage(x, x, 0), "neighbours is 0"),
         (lambda x: metrics.histogram_divergences(x, x, (1, 0, 0, 1)), "limits are"),
+        (lambda x: metrics.histogram_divergences(x, x, BOX, bins=2.5), "bins is 2.5"),
+        (lambda x: metrics.kernel_distance(x, x, 3), "every part takes at least 2"),
+        (lambda x: metrics.precision_recall(x, x, True), "neighbours is True"),
         (lambda x: metrics.histogram_divergences(x[:, :1], x[:, :1], BOX), "1 columns"),
     ],
 )

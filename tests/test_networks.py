@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 from ganlib import networks
+from ganlib.optimisers import linear
 
 
 def test_mlp_has_the_layers_asked_for() -> None:
@@ -37,7 +41,112 @@ def test_wrong_sizes_are_named(sizes: tuple) -> None:
         networks.mlp(*sizes)
 
 
-def test_latent_size() -> None:
-    assert networks.latent_size(networks.mlp(7, 4, 2)) == 7
-    with pytest.raises(ValueError, match="pass latent="):
-        networks.latent_size(nn.Tanh())
+def test_the_shape_of_a_latent_is_read_off_the_first_layer() -> None:
+    assert networks.latent_shape(networks.mlp(7, 4, 2)) == (7,)
+    assert networks.latent_shape(networks.mlp(7, 4, 2), 7) == (7,)
+    assert networks.latent_shape(networks.dcgan_generator(9, 16)) == (9,)
+    assert networks.latent_shape(nn.ConvTranspose2d(5, 1, 4)) == (5, 1, 1)
+    assert networks.latent_shape(nn.ConvTranspose2d(5, 1, 4), 5) == (5, 1, 1)
+    assert networks.latent_shape(networks.Labelled(networks.mlp(7, 2), 3)) == (4,)
+    assert networks.latent_shape(nn.Tanh(), 3) == (3,)
+    for generator in (nn.Tanh(), networks.Labelled(networks.mlp(7, 2))):
+        with pytest.raises(ValueError, match="pass latent=<size>"):
+            networks.latent_shape(generator)
+
+
+@pytest.mark.parametrize(("size", "base"), [(8, 4), (16, 4), (28, 7), (32, 4), (64, 4)])
+def test_a_dcgan_of_any_size(size: int, base: int) -> None:
+    generator = networks.dcgan_generator(10, size, 3, width=4, seed=1)
+    discriminator = networks.dcgan_discriminator(size, 3, width=4, seed=2)
+    images = generator(torch.randn(5, 10))
+    assert images.shape == (5, 3, size, size)
+    assert images.abs().max() <= 1
+    assert discriminator(images).shape == (5, 1)
+    assert generator[1].kernel_size == (base, base)
+    assert generator[1].out_channels == discriminator[-2].in_channels
+    kinds = [type(layer) for layer in networks.dcgan_discriminator(size, normalise=False)]
+    assert nn.BatchNorm2d not in kinds
+
+
+def test_a_dcgan_is_drawn_as_the_paper_says() -> None:
+    for net in (networks.dcgan_generator(), networks.dcgan_discriminator()):
+        for layer in net:
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and layer.weight.numel() > 2000:
+                assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+            if isinstance(layer, nn.BatchNorm2d):
+                assert layer.weight.mean().item() == pytest.approx(1, abs=0.02)
+    for size in (7, 9, 12 + 10, 2):
+        with pytest.raises(ValueError, match=f"size is {size}.*choose 8, 16, 28, 32, 64"):
+            networks.dcgan_generator(size=size)
+
+
+CONVOLUTIONS: dict[str, Callable[[], nn.Module]] = {
+    "linear": lambda: nn.Linear(6, 4),
+    "convolution": lambda: nn.Conv2d(3, 5, 3),
+    "transposed": lambda: nn.ConvTranspose2d(3, 5, 3),
+    "line": lambda: nn.Conv1d(3, 5, 3),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_spectral_norm_is_that_of_torch(name: str) -> None:
+    mine = networks.seeded(CONVOLUTIONS[name], 0)
+    theirs = copy.deepcopy(mine)
+    networks.spectral_norm(mine)
+    torch.nn.utils.parametrizations.spectral_norm(theirs)
+    # Both started from draws of their own: give ours theirs.
+    own, other = mine.parametrizations.weight[0], theirs.parametrizations.weight[0]
+    for buffer, start in ((own.u, other._u), (own.v, other._v)):
+        random = torch.nn.functional.normalize(torch.randn_like(start), dim=0)
+        buffer.copy_(random)
+        start.copy_(random)
+    shape = {"linear": (7, 6), "line": (2, 3, 9)}.get(name, (2, 3, 9, 9))
+    for training in (True, True, False, False):
+        mine.train(training)
+        theirs.train(training)
+        x = torch.randn(*shape)
+        a, b = (layer(x).square().sum() for layer in (mine, theirs))
+        torch.testing.assert_close(a, b)
+        slopes = [
+            torch.autograd.grad(v, layer.parametrizations.weight.original)[0]
+            for v, layer in ((a, mine), (b, theirs))
+        ]
+        torch.testing.assert_close(*slopes)
+        torch.testing.assert_close(own.u, other._u)
+        torch.testing.assert_close(own.v, other._v)
+
+
+def test_spectral_norm_bounds_a_network() -> None:
+    critic = networks.spectral_norm(networks.mlp(2, 32, 32, 1))
+    for _ in range(50):
+        critic(torch.zeros(1, 2))
+    for layer in critic:
+        if isinstance(layer, nn.Linear):
+            assert torch.linalg.svdvals(layer.weight)[0].item() == pytest.approx(1, abs=1e-4)
+    with pytest.raises(ValueError, match="Tanh has no linear or convolutional layer"):
+        networks.spectral_norm(nn.Tanh())
+
+
+def test_dropout_and_noise_are_functions_of_seed_and_call() -> None:
+    x = torch.ones(400, 50)
+    layer, twin = networks.Dropout(0.3, seed=2), networks.Dropout(0.3, seed=2)
+    first, second = layer(x), layer(x)
+    assert torch.equal(first, twin(x))
+    assert not torch.equal(first, second)
+    assert first.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert (first == 0).float().mean().item() == pytest.approx(0.3, abs=0.02)
+    assert not torch.equal(first, networks.Dropout(0.3, seed=3)(x))
+    again = networks.Dropout(0.3)
+    again.load_state_dict(twin.state_dict())
+    assert torch.equal(again(x), second)
+    assert torch.equal(layer.eval()(x), x)
+
+    noise = networks.noisy(nn.Identity(), linear(2.0, over=2))
+    stds = [(noise(x) - x).std().item() for _ in range(3)]
+    assert stds == pytest.approx([2, 1, 0], rel=0.03)
+    assert torch.equal(noise.eval()(x), x)
+    assert repr(networks.Dropout(0.2)) == "Dropout(rate=0.2)"
+    assert "std=0.5" in repr(networks.GaussianNoise(0.5))
+    for wrong in (lambda: networks.Dropout(1.0), lambda: networks.noisy(nn.Identity(), -1.0)):
+        with pytest.raises(ValueError, match="must be"):
+            wrong()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganlib import data, scoring
+from ganlib import checks, data, pairs, scoring
 from ganlib.data import Samples
 from ganlib.scoring import Scorer
 
@@ -50,9 +50,16 @@ def test_split_is_disjoint_seeded_and_keeps_labels_with_images() -> None:
     assert scoring.split(Samples("bare", torch.zeros(4, 1)), 2)[0].labels is None
 
 
-@pytest.mark.parametrize("sizes", [(), (0,), (3, -1), (30, 21)])
+def test_split_may_use_all_samples() -> None:
+    parts = scoring.split(Samples("numbers", torch.arange(5.0)[:, None]), 2, 3)
+    assert torch.cat([part.values for part in parts]).flatten().sort().values.tolist() == [
+        0, 1, 2, 3, 4,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [(), (0,), (3, -1), (30, 21), (2.5,), (True,)])
 def test_split_refuses_impossible_sizes(sizes: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="sum at most the 50"):
+    with pytest.raises(ValueError, match=r"sum at most the 50|a size is"):
         scoring.split(Samples("numbers", torch.zeros(50, 1)), *sizes)
 
 
@@ -200,3 +207,126 @@ def test_bad_input_is_refused(judge: Scorer, parts: tuple[Samples, ...]) -> None
         scoring.nearest_in_training(train.values, train.values, train.values[:10])
     with pytest.raises(ValueError, match="equally many values"):
         scoring.nearest(torch.zeros(3, 5), train.values)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("0 to 1", lambda x: (x + 1) / 2),
+        ("0 to 255", lambda x: (x + 1) * 127.5),
+        ("0 to 1, seldom full", lambda x: (x + 1) / 2 * 0.97),
+    ],
+)
+def test_another_scale_is_refused_and_the_advice_works(judge, parts, name: str, change) -> None:
+    unseen = parts[2].values[:COUNT]
+    images = change(unseen)
+    with pytest.raises(
+        ValueError, match=r"images have values from 0 to .*real ones from -1 to 1"
+    ) as caught:
+        scoring.score(judge, images)
+    advice = str(caught.value).split("pass ")[1]
+    mended = eval(advice, {"images": images})
+    assert scoring.score(judge, mended).frechet < 0.03
+    with checks.off():
+        assert scoring.score(judge, images).frechet > 0.1  # what it would have said
+
+
+def test_values_outside_the_scale_are_refused_and_may_be_cut(judge, parts) -> None:
+    images = 1.5 * parts[2].values[:COUNT]
+    with pytest.raises(ValueError, match=r"from -1.5 to 1.5.*images.clamp\(-1, 1\)"):
+        scoring.features(judge, images)
+    assert scoring.score(judge, images.clamp(-1, 1)).classes == 10
+    # What a generator may well make: grey, dark, faint and slightly too bright images.
+    for level in (0.0, -1.0, 0.3, 1.0):
+        scoring.classify(judge, torch.full((3, 64), level))
+    scoring.classify(judge, 1.04 * parts[2].values)
+    scoring.classify(judge, torch.linspace(0, 0.5, 64).expand(3, 64))
+
+
+def test_the_judge_works_in_other_formats_and_defaults(judge, parts) -> None:
+    images = parts[2].values[:50]
+    expected = scoring.score(judge, images)
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+        assert scoring.score(judge, images.to(dtype)).frechet == pytest.approx(
+            expected.frechet, rel=0.05
+        )
+    with torch.device("meta"):
+        again = scoring.fit_scorer(parts[0], parts[3], seed=0)
+        assert torch.equal(again.reference, judge.reference)
+        assert scoring.score(again, images) == expected
+        assert scoring.split(parts[2], 5)[0].values.device.type == "cpu"
+        assert scoring.nearest_in_training(images, images, images) == 0.5
+        labelled = scoring.label_accuracy(judge, images, parts[2].labels[:50])
+        assert 0.5 < labelled.accuracy <= 1
+    with pytest.raises(TypeError, match=r"images has dtype torch.uint8.*images.float"):
+        scoring.score(judge, images.to(torch.uint8))
+
+
+def test_label_accuracy(by_hand: Scorer, judge: Scorer, parts: tuple[Samples, ...]) -> None:
+    images = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    got = scoring.label_accuracy(by_hand, images, torch.tensor([0, 0, 1, 1]))
+    assert got == (0.75, (1.0, 0.5), 1.0, 0.5)
+    alone = scoring.label_accuracy(by_hand, images[:2], torch.tensor([0, 0]))
+    assert alone.by_class[0] == 1
+    assert math.isnan(alone.by_class[1])
+    real = scoring.label_accuracy(judge, parts[2].values, parts[2].labels)
+    assert abs(real.accuracy - real.perfect) < 0.1
+    # Labels ignored: every class is asked for equally often, whatever is drawn.
+    one = parts[2].values[:1].expand(200, -1, -1, -1)
+    ignoring = scoring.label_accuracy(judge, one, torch.arange(200) % 10)
+    assert ignoring.accuracy == pytest.approx(ignoring.featureless) == 0.1
+    for labels in (torch.zeros(3), torch.zeros(4), torch.tensor([0, 0, 1, 2]), torch.arange(4) - 1):
+        with pytest.raises(ValueError, match="labels"):
+            scoring.label_accuracy(by_hand, images, labels)
+
+
+def test_classification_accuracy(parts: tuple[Samples, ...]) -> None:
+    """Perfect, class-blind, and collapsed within each class."""
+    first, train, unseen, _ = parts
+    perfect = scoring.classification_accuracy(train, unseen)
+    assert perfect == pytest.approx(scoring.fit_scorer(train, unseen).accuracy)
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    blind = scoring.classification_accuracy(
+        Samples("blind", train.values, train.labels[order]), unseen
+    )
+    assert blind < 0.3
+    one_each = torch.stack([train.values[train.labels == k][0] for k in range(10)])
+    digits = torch.arange(400) % 10
+    stuck = Samples("stuck", one_each[digits], digits)
+    collapsed = scoring.classification_accuracy(stuck, unseen)
+    assert blind < collapsed < perfect - 0.1
+    # The judge itself reads every one of those images as what it was asked to be.
+    judge = scoring.fit_scorer(first, unseen)
+    assert scoring.label_accuracy(judge, stuck.values, digits).accuracy > 0.9 * perfect
+    with pytest.raises(ValueError, match="images have values from 0 to 1"):
+        scoring.classification_accuracy(
+            Samples("half", (train.values + 1) / 2, train.labels), unseen
+        )
+
+
+def test_nearest_in_blocks_and_in_the_format_of_the_images(monkeypatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    images, real = torch.randn(40, 3, 5, generator=rng), torch.randn(60, 3, 5, generator=rng)
+    real[:20] = images[:20]
+    real[20:25] = real[20]
+    gaps = torch.cdist(
+        images.flatten(1).double(), real.flatten(1).double(),
+        compute_mode="donot_use_mm_for_euclid_dist",
+    )  # fmt: skip
+    for block in (2**20, 100):
+        monkeypatch.setattr(pairs, "BLOCK", block)
+        distance, rows = scoring.nearest(images, real)
+        torch.testing.assert_close(distance, gaps.min(1).values.float())
+        torch.testing.assert_close(gaps.gather(1, rows[:, None])[:, 0], gaps.min(1).values)
+    assert (distance[:20] == 0).all()
+    assert scoring.nearest(images.half(), real.half())[0].dtype == torch.float16
+
+
+def test_nearest_where_a_matrix_product_has_no_digit_left() -> None:
+    # A cluster of 40 within 1e-3 beside a point 1e9 away: |x|^2 - 2 x.y + |y|^2 is all rounding.
+    rng = torch.Generator().manual_seed(0)
+    cluster = 1e-3 * torch.randn(40, 2, generator=rng, dtype=torch.float64)
+    real = torch.cat([torch.tensor([[1e9, 1e9]], dtype=torch.float64), cluster])
+    distance, rows = scoring.nearest(cluster, real)
+    assert (distance == 0).all()
+    assert rows.tolist() == list(range(1, 41))

@@ -1,4 +1,4 @@
-"""The tools: what they say when something is missing, and when chapters are executed again."""
+"""The tools: what they make of what is missing, and what the site build does to the pages."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from docutils import nodes
 
 from tools import (
     book_extension,
     browser,
     build_site,
     environment,
-    execute,
     publish_notebooks,
     vendor,
 )
 from tools import serve as serving
-from tools.guards import FRONT_MATTER
-from tools.sources import ROOT, Page, cell_line, code_cells, execution_key, library_digest
+from tools.sources import ROOT, Page
 
 
 def program(folder: Path, name: str, text: str) -> Path:
@@ -115,6 +114,16 @@ def test_environment_is_made_once_and_torch_comes_first(tmp_path: Path) -> None:
     assert len(log.read_text().splitlines()) == 3
 
 
+def test_the_newest_environment_takes_the_ranges(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    venv = fake_environment(tmp_path / ".venv", f'echo "$@" >> {log}')
+    assert environment.make(venv, newest=True)
+    lines = log.read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith(" torch")
+    assert lines[1].endswith("-e .[book,test]")
+
+
 def test_a_broken_environment_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     venv = tmp_path / ".venv"
     (venv / "bin").mkdir(parents=True)
@@ -193,153 +202,6 @@ def test_a_changed_download_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(vendor, "_program", lambda name: str(npm))
     with pytest.raises(vendor.VendorError, match="nothing of it was used"):
         vendor._fetch(vendor.PACKAGES[0], tmp_path)
-
-
-# ---- executing chapters ------------------------------------------------------------------------
-
-CHAPTER = (
-    FRONT_MATTER
-    + """
-(ch-sample)=
-# A sample
-
-Some words.
-
-```{code-cell} ipython3
----
-mystnb:
-  image:
-    alt: nothing to see
----
-x = 6 * 7
-x
-```
-
-```{code-cell} ipython3
-print(x + 1)
-```
-"""
-)
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Page:
-    (tmp_path / "ganlib").mkdir()
-    (tmp_path / "ganlib" / "one.py").write_text("value = 1\n")
-    (tmp_path / "requirements.txt").write_text("torch==1\n")
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "sample.md").write_text(CHAPTER)
-    return Page("book/sample", tmp_path)
-
-
-def run_book(page: Page) -> list[execute.Outcome]:
-    folder = page.root
-    return execute.run(
-        [page], jobs=1, timeout=60, store=folder / "executed", target=folder / "notebooks"
-    )
-
-
-def edit(page: Page, old: str, new: str) -> None:
-    assert old in page.text
-    page.path.write_text(page.text.replace(old, new))
-
-
-def test_a_chapter_runs_once_until_its_code_or_the_library_changes(book: Page) -> None:
-    assert [outcome.error for outcome in run_book(book)] == [""]
-    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
-    assert [cell.execution_count for cell in code_cells(result)] == [1, 2]
-    assert code_cells(result)[1].outputs[0].text == "43\n"
-    assert run_book(book) == []
-
-    edit(book, "Some words.", "Other words.")
-    edit(book, "nothing to see", "still nothing to see")
-    assert run_book(book) == []
-    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
-    assert "Other words." in result.cells[0].source
-    assert code_cells(result)[0].metadata["mystnb"]["image"]["alt"] == "still nothing to see"
-    assert code_cells(result)[1].outputs[0].text == "43\n"
-
-    edit(book, "print(x + 1)", 'raise ValueError("planted")')
-    (outcome,) = run_book(book)
-    assert "book/sample.md, code cell 2 (line 29): ValueError: planted" in outcome.error
-    assert not (book.root / "executed" / "pending").exists()
-
-
-def test_the_key_follows_library_lock_and_data(book: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GANLIB_DATA", raising=False)
-
-    def key() -> str:
-        return execution_key(book.notebook(), library_digest(book.root))
-
-    keys = [key()]
-    (book.root / "ganlib" / "one.py").write_text("value = 2\n")
-    keys.append(key())
-    (book.root / "requirements.txt").write_text("torch==2\n")
-    keys.append(key())
-    monkeypatch.setenv("GANLIB_DATA", "/somewhere")
-    keys.append(key())
-    assert len(set(keys)) == 4
-    edit(book, "Some words.", "Other words.")
-    assert key() == keys[-1]
-
-
-def test_an_interrupted_execution_is_not_taken_for_a_whole_one(book: Page) -> None:
-    store = book.root / "executed"
-    (store / "book").mkdir(parents=True)
-    nbformat.write(book.notebook(), store / "book" / "sample.ipynb")
-    assert not execute.is_current(book, library_digest(book.root), store)
-
-
-def test_what_needs_a_kernel_is_taken_out(book: Page) -> None:
-    notebook = book.notebook()
-    view = {"model_id": "1", "version_major": 2, "version_minor": 0}
-    page = {"text/plain": "Live", "text/html": "<div>still</div>"}
-    widget = nbformat.v4.new_output("display_data", {**page, execute.WIDGET_VIEW: view})
-    code_cells(notebook)[0].outputs.append(widget)
-    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
-    assert execute.without_kernel(notebook) == []
-    assert widget.data == page
-    assert "widgets" not in notebook.metadata
-
-    alone = nbformat.v4.new_output("display_data", {"text/plain": "x", execute.WIDGET_VIEW: view})
-    code_cells(notebook)[1].outputs.append(alone)
-    assert execute.without_kernel(notebook) == [2]
-
-
-@pytest.mark.parametrize(
-    "said", [" 25%|##5       | 5/20 [00:00<00:00, 48.04step/s]", "7it [00:00, 48.04it/s]"]
-)
-def test_a_bar_that_showed_progress_leaves_nothing(said: str) -> None:
-    bar = nbformat.v4.new_output("display_data", {"text/plain": said, execute.WIDGET_VIEW: {}})
-    text = nbformat.v4.new_output("stream", text="done")
-    cell = nbformat.v4.new_code_cell("fit()", outputs=[bar, text])
-    notebook = nbformat.v4.new_notebook(cells=[cell])
-    assert execute.without_kernel(notebook) == []
-    assert code_cells(notebook)[0].outputs == [text]
-
-
-def test_a_widget_that_shows_nothing_without_a_kernel_is_named(book: Page) -> None:
-    shown = {"text/plain": "a slider", execute.WIDGET_VIEW: {"model_id": "1"}}
-    edit(book, "print(x + 1)", f"from IPython.display import display\ndisplay({shown}, raw=True)")
-    (outcome,) = run_book(book)
-    assert "book/sample.md, code cell 2: a widget that shows nothing" in outcome.error
-    assert not (book.root / "executed" / "book" / "sample.json").exists()
-
-    edit(book, '"text/plain": "a slider"'.replace('"', "'"), "'text/html': '<b>a slider</b>'")
-    assert [outcome.error for outcome in run_book(book)] == [""]
-    result = nbformat.read(book.root / "notebooks" / "book" / "sample.ipynb", as_version=4)
-    assert code_cells(result)[1].outputs[0].data == {"text/html": "<b>a slider</b>"}
-
-
-def test_an_unknown_chapter_is_named(capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit):
-        execute.main(["book/no-such-chapter"])
-    assert "no chapter named book/no-such-chapter" in capsys.readouterr().err
-
-
-def test_the_line_of_a_cell(book: Page) -> None:
-    cells = code_cells(book.notebook())
-    assert book.text.splitlines()[cell_line(book, cells[1]) - 1] == "print(x + 1)"  # type: ignore[operator]
 
 
 # ---- the site ----------------------------------------------------------------------------------
@@ -477,6 +339,69 @@ def test_serving_says_when_the_port_is_taken(
     assert "make serve PORT=" in capsys.readouterr().err
 
 
+def test_reading_time_counts_the_main_line() -> None:
+    def page(*children: nodes.Node) -> nodes.Element:
+        return nodes.section("", *children)
+
+    def cell(mode: str | None = None) -> nodes.Element:
+        code = nodes.literal_block("", "a = 1\n\nb = 2")
+        output = nodes.container("", nodes.paragraph("", "not read"), classes=["cell_output"])
+        made = nodes.container("", nodes.container("", code), output, classes=["cell"])
+        if mode:
+            made["hide_mode"] = mode
+        return made
+
+    words, paragraph = book_extension.words, nodes.paragraph("", "four words of text")
+    assert words(page(paragraph)) == 4
+    assert words(page(nodes.paragraph("", "", nodes.math("", "x + y + z")))) == 2
+    assert words(page(nodes.math_block("", "x + y"))) == 40
+    assert words(page(cell())) == words(page(cell("output"))) == 20
+    assert words(page(cell("input"))) == words(page(cell("all"))) == 0
+    assert words(page(nodes.admonition("", paragraph.deepcopy(), classes=["dropdown"]))) == 0
+    assert words(page(nodes.comment("", "nothing"), nodes.raw("", "<p>nothing</p>"))) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "line"),
+    [
+        (20, 0.2, "Reading time 1 minute. Runs in 1 CPU second."),
+        (4000, 30.01, "Reading time 20 minutes. Runs in 31 CPU seconds."),
+    ],
+)
+def test_cost_line(count: int, seconds: float, line: str) -> None:
+    assert book_extension.cost_line(count, seconds) == line
+
+
+def executed(folder: Path, monkeypatch: pytest.MonkeyPatch, cost: dict[str, object]) -> None:
+    """One executed page, with what it cost."""
+    for module in (book_extension, build_site):
+        monkeypatch.setattr(module, "NOTEBOOKS", folder)
+    notebook = nbformat.v4.new_notebook(metadata={"cpu_seconds": cost})
+    (folder / "book").mkdir()
+    nbformat.write(notebook, folder / "book" / "sample.ipynb")
+
+
+def test_the_cost_stands_under_the_title_and_below_long_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed(tmp_path, monkeypatch, {"page": 151.5, "cells": {"1": 3.0, "2": 20.2}})
+    cells = [nodes.container("", classes=["cell"], exec_count=n) for n in (1, 2)]
+    tree = nodes.section("", *cells)
+    book_extension.say_long_cells(None, tree, "book/sample")
+    assert [type(node).__name__ for node in tree] == ["container", "container", "raw"]
+    assert "takes 21 CPU seconds" in tree[2].astext()
+
+    context = {"body": "<h1>Title</h1>\n<p>text</p>"}
+    book_extension.say_cost(None, "book/sample", "", context, tree)
+    assert context["body"].startswith('<h1>Title</h1>\n<p class="page-cost"><small>Reading time 1')
+    assert "152 CPU seconds" in context["body"]
+    book_extension.say_cost(None, "book/other", "", other := {"body": "<h1>Title</h1>"}, tree)
+    assert other == {"body": "<h1>Title</h1>"}
+
+    monkeypatch.setattr(build_site, "chapters", lambda: [Page("book/sample", tmp_path)])
+    assert build_site.costly() == ["book/sample takes 152 CPU seconds; a page may take 150"]
+
+
 def test_launch_buttons_appear_with_a_repository_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REPOSITORY", raising=False)
     assert book_extension.launch_buttons("book/theory/the-game") == []
@@ -509,5 +434,6 @@ def test_grading_nothing_is_said() -> None:
 
 def test_help_lists_every_target() -> None:
     done = make("help")
-    for target in ("book", "serve", "test", "bench", "exercises", "grade", "lint", "clean"):
+    names = "book serve test test-all bench exercises grade lint unit fuzz clean"
+    for target in names.split():
         assert f"make {target} " in done.stdout

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from ganlib import data, losses, networks, penalties, training
+from ganlib import data, losses, networks, optimisers, options, penalties, training
 
 
 def _pair(width: int = 2, hidden: int = 16) -> tuple[nn.Sequential, nn.Sequential]:
@@ -63,7 +68,7 @@ def _tutorial_loop(
     ids=lambda loss: loss.name,
 )
 def test_fit_is_the_tutorial_loop(loss: losses.Loss, k: int) -> None:
-    values = data.ring(std=0.1).sample(500)
+    values = data.ring(std=0.1).sample(500, torch.Generator().manual_seed(0))
     mine = _pair()
     theirs = copy.deepcopy(mine)
     settings = {"steps": 20, "seed": 5}
@@ -172,7 +177,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(tmp_path, stop, error, steps_kep
     assert torch.equal(history.generator_loss, expected.generator_loss)
     assert history.watched_at == expected.watched_at == [0, 7, 14, 21, 28, 30]
     assert history.watched == expected.watched
-    again = run(_pair(), file)  # a finished run is not run again
+    with pytest.warns(UserWarning, match="nothing was trained"):
+        again = run(_pair(), file)  # a finished run is not run again
     assert again.steps == 30
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -199,7 +205,7 @@ def test_watch_sees_start_and_end_and_disturbs_nothing() -> None:
 
     def watch(step: int) -> dict[str, int]:
         torch.rand(step + 1)
-        watched[0].eval()
+        assert not watched[0].training
         assert not torch.is_grad_enabled()
         return {"step": step}
 
@@ -270,3 +276,298 @@ def test_bad_input_is_named(change: dict, error: type[Exception], message: str) 
     }
     with pytest.raises(error, match=message):
         training.fit(**arguments)
+
+
+# --- what is refused, or warned of, with advice that works ------------------------------------
+
+
+def _fit(**changes: Any) -> training.History:
+    generator, discriminator = _pair()
+    given = {
+        "generator": generator, "discriminator": discriminator, "data": data.ring(), "steps": 2,
+        "batch_size": 8, **changes,
+    }  # fmt: skip
+    return training.fit(**given)
+
+
+def _with_extra() -> nn.Module:
+    module = _pair()[1]
+    module.register_parameter("spare", nn.Parameter(torch.ones(2)))
+    return module
+
+
+def _normalised_critic(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 4), layer, nn.LeakyReLU(0.2), nn.Linear(4, 1))
+
+
+IMAGES = torch.rand(32, 1, 8, 8) * 2 - 1
+ADVICE: dict[str, tuple[dict[str, Any], type[Exception], str, dict[str, Any]]] = {
+    # name: what is wrong, the error, its message, the advice followed
+    "batch norm under a penalty": (
+        {"discriminator": _normalised_critic(nn.BatchNorm1d(4)), "penalty": penalties.r1},
+        ValueError, r"normalises over the batch .*GroupNorm\(1, channels\)",
+        {"discriminator": _normalised_critic(nn.GroupNorm(1, 4)), "penalty": penalties.r1}),
+    "a loss without its brackets": (
+        {"loss": losses.hinge}, TypeError, r"call it: loss=hinge\(\)", {"loss": losses.hinge()}),
+    "the name of a loss": (
+        {"loss": "wgan"}, TypeError, r"such as hinge\(\)", {"loss": losses.hinge()}),
+    "negative rate": (
+        {"learning_rate": -1e-3}, ValueError, r"rate is -0\.001; it must be 0 or more",
+        {"learning_rate": 1e-3}),
+    "rate nan": ({"learning_rate": float("nan")}, ValueError, "rate is nan", {}),
+    "three rates": (
+        {"learning_rate": [1e-3] * 3}, ValueError, "one rate or a pair",
+        {"learning_rate": [1e-3, 2e-3]}),
+    "betas": ({"betas": (0.5, 1.0)}, ValueError, r"beta2 is 1\.0", {"betas": [0.5, 0.999]}),
+    "epsilon": ({"epsilon": -1.0}, ValueError, r"epsilon is -1\.0", {"epsilon": 1e-8}),
+    "frozen discriminator": (
+        {"discriminator": _pair()[1].requires_grad_(False)}, ValueError,
+        r"all 6 are frozen; call discriminator\.requires_grad_\(True\)",
+        {"discriminator": _pair()[1].requires_grad_(False).requires_grad_(True)}),
+    "a critic without weights": (
+        {"discriminator": nn.Flatten()}, ValueError, "discriminator has no weights to train", {}),
+    "a generator without weights": (
+        {"generator": nn.Identity(), "latent": 2}, ValueError,
+        "generator has no weights to train", {}),
+    "an unused weight": (
+        {"discriminator": _with_extra()}, ValueError,
+        r"its spare; .*get_parameter\('spare'\)\.requires_grad_\(False\)", {}),
+    "data frame": (
+        {"data": pd.DataFrame({"a": [1.0], "b": [2.0]})}, TypeError,
+        r"data is a DataFrame; .*torch\.tensor\(np\.asarray\(data\)",
+        {"data": torch.tensor(np.asarray(pd.DataFrame({"a": [1.0], "b": [2.0]})),
+                              dtype=torch.float32)}),
+    "array": (
+        {"data": np.ones((4, 2))}, TypeError, "data is a ndarray",
+        {"data": torch.tensor(np.asarray(np.ones((4, 2))), dtype=torch.float32)}),
+    "batch of one under batch norm": (
+        {"discriminator": _normalised_critic(nn.BatchNorm1d(4)), "batch_size": 1}, ValueError,
+        "two samples or more; choose a larger batch_size, such as 64",
+        {"discriminator": _normalised_critic(nn.BatchNorm1d(4)), "batch_size": 64}),
+    "packs that do not divide": (
+        {"discriminator": networks.mlp(6, 4, 1), "pack": 3}, ValueError,
+        "batch of 8 does not divide into packs of 3; choose a multiple of 3",
+        {"discriminator": networks.mlp(6, 4, 1), "pack": 3, "batch_size": 9}),
+    "conditions of another length": (
+        {"data": (torch.ones(4, 2), torch.ones(3))}, ValueError, "4 samples and 3 conditions", {}),
+    "an optimiser that is a number": (
+        {"optimiser": 1e-3}, TypeError, r"such as Adam\(1e-3\)",
+        {"optimiser": optimisers.Adam(1e-3)}),
+    "no latent to read off": (
+        {"generator": _Shift()}, ValueError, r"pass latent=<size>", {"generator": _Shift(),
+         "latent": 2}),
+    "steps that are no count": ({"steps": 2.5}, ValueError, "steps is 2.5; it must be an", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_errors_whose_advice_works(name: str) -> None:
+    wrong, error, message, right = ADVICE[name]
+    with pytest.raises(error, match=message):
+        _fit(**wrong)
+    assert _fit(**right).steps == 2
+
+
+def test_the_advice_on_an_unused_weight_works() -> None:
+    discriminator = _with_extra()
+    with pytest.raises(ValueError, match="does not depend on its spare"):
+        _fit(discriminator=discriminator)
+    discriminator.get_parameter("spare").requires_grad_(False)
+    _fit(discriminator=discriminator)
+
+
+def test_the_advice_on_a_diverged_run_works() -> None:
+    wrong = {"loss": losses.least_squares(), "steps": 300, "learning_rate": 1e18}
+    with pytest.raises(FloatingPointError, match=r"penalty=ganlib\.penalties\.r1"):
+        _fit(**wrong)
+    _fit(**{**wrong, "learning_rate": 1e-3, "steps": 60})
+    _fit(penalty=penalties.r1)
+    _fit(penalty=penalties.r2)
+
+
+def test_every_penalty_is_one_that_fit_takes() -> None:
+    def own(critic, real, fake) -> torch.Tensor:
+        return 10 * penalties.gradient_penalty(critic, real, fake)
+
+    runs = [_fit(penalty=p).discriminator_loss.tolist() for p in (
+        own, penalties.weighted(10, penalties.gradient_penalty))]  # fmt: skip
+    assert runs[0] == runs[1]  # the places that fit draws are those of torch's generator
+
+
+@pytest.mark.parametrize("end", [nn.Sigmoid, nn.Hardsigmoid])
+def test_a_discriminator_of_probabilities_is_warned_of(end: type[nn.Module]) -> None:
+    for loss in (losses.non_saturating(), losses.wasserstein()):
+        with pytest.warns(UserWarning, match="as if it ended in a sigmoid.*leave the last layer"):
+            _fit(discriminator=networks.mlp(2, 8, 1, output=end), loss=loss)
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_warning_of_what_is_right() -> None:
+    for pair in (
+        _pair(), (_pair()[0], networks.mlp(2, 8, 1, output=nn.Tanh)),
+        (_pair()[0], networks.mlp(2, 8, 1, output=nn.ReLU)),
+    ):  # fmt: skip
+        _fit(generator=pair[0], discriminator=pair[1])
+    tanh = networks.mlp(2, 8, 2, output=nn.Tanh)
+    _fit(generator=tanh, data=torch.rand(50, 2) * 2 - 1)
+    _fit(generator=networks.mlp(2, 8, 2, output=nn.Sigmoid), data=torch.rand(50, 2))
+
+
+@pytest.mark.parametrize(
+    ("layer", "values"),
+    [(nn.Tanh, torch.rand(50, 2) * 255), (nn.Sigmoid, torch.rand(50, 2) * 2 - 1),
+     (nn.Tanh, data.ring(radius=3.0))],
+)  # fmt: skip
+def test_data_that_the_last_layer_cannot_make_are_warned_of(layer, values) -> None:
+    with pytest.warns(UserWarning, match=f"ends in {layer.__name__}.*Scale the data"):
+        _fit(generator=networks.mlp(2, 8, 2, output=layer), data=values)
+
+
+def test_it_trains_inside_no_grad_and_refuses_inference_mode() -> None:
+    with torch.no_grad():
+        inside = _fit()
+    assert torch.equal(inside.generator_loss, _fit().generator_loss)
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="call it outside"):
+        _fit()
+
+
+# --- images, conditions, precision, options ---------------------------------------------------
+
+
+def test_latents_of_a_convolutional_generator_are_read_off() -> None:
+    bare = networks.seeded(
+        lambda: nn.Sequential(
+            nn.ConvTranspose2d(6, 4, 4), nn.ReLU(), nn.ConvTranspose2d(4, 1, 4, 2, 1), nn.Tanh()
+        ),
+        0,
+    )
+    critic = networks.dcgan_discriminator(8, width=4)
+    for latent in (None, 6, lambda n, rng: torch.randn(n, 6, 1, 1, generator=rng)):
+        history = training.fit(
+            bare, critic, IMAGES, steps=1, batch_size=4, latent=latent, progress=False
+        )
+        assert history.steps == 1
+        assert training.sample(bare, 3, latent=latent).shape == (3, 1, 8, 8)
+    generator = networks.dcgan_generator(5, 8, width=4)
+    training.fit(generator, critic, IMAGES, steps=1, batch_size=4)
+    assert training.sample(generator, 3).shape == (3, 1, 8, 8)
+    assert generator.training
+
+
+class _Pairs:
+    """Two points, told by their label."""
+
+    def sample(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        y = torch.randint(2, (count,), generator=generator)
+        return 4.0 * y[:, None] - 2 + 0.1 * torch.randn(count, 1, generator=generator), y
+
+
+def _labelled_pair() -> tuple[nn.Module, nn.Module]:
+    return (
+        networks.Labelled(networks.mlp(1 + 2, 16, 1, seed=1), 2),
+        networks.Labelled(networks.mlp(1 + 2, 16, 1, seed=2), 2),
+    )
+
+
+@pytest.mark.parametrize("penalty", [None, penalties.weighted(0.1, penalties.gradient_penalty)])
+def test_a_condition_is_obeyed(penalty: Any) -> None:
+    pair = _labelled_pair()
+    training.fit(
+        *pair, _Pairs(), steps=400, batch_size=64, learning_rate=5e-3, penalty=penalty,
+        options=[options.replay(100)],
+    )  # fmt: skip
+    drawn = training.sample(pair[0], 200, condition=torch.arange(200) % 2).flatten()
+    assert drawn[::2].mean() < -1
+    assert drawn[1::2].mean() > 1
+    with pytest.raises(ValueError, match="3 conditions for 200 samples"):
+        training.sample(pair[0], 200, condition=torch.arange(3))
+
+
+def test_conditions_of_fakes_are_the_data_s_or_those_given() -> None:
+    seen: list[torch.Tensor] = []
+    generator, discriminator = _labelled_pair()
+    hook = generator.register_forward_pre_hook(lambda module, given: seen.append(given[1]))
+    given = {"steps": 3, "batch_size": 8, "progress": False}
+    x = torch.linspace(-1, 1, 40)[:, None]
+    training.fit(generator, discriminator, (x, (x[:, 0] > 0).long()), **given)
+    assert {len(y) for y in seen[1:]} == {8}
+    assert torch.cat(seen).unique().tolist() == [0, 1]
+    seen.clear()
+    ones = lambda count, rng: torch.ones(count, dtype=torch.int64)  # noqa: E731
+    training.fit(generator, discriminator, _Pairs(), conditions=ones, **given)
+    assert torch.cat(seen).unique().tolist() == [1]
+    hook.remove()
+
+
+def test_autocast_trains_near_the_full_precision() -> None:
+    exact, rough = (_fit(steps=30, autocast=dtype) for dtype in (None, torch.bfloat16))
+    assert rough.generator_loss.dtype == torch.float32
+    difference = (exact.generator_loss - rough.generator_loss).abs().max()
+    assert 0 < difference < 0.1
+
+
+def test_a_schedule_ends_where_it_says() -> None:
+    generator, discriminator = _pair()
+    frozen = optimisers.linear(1e-3, over=5)
+    weights = []
+    training.fit(
+        generator, discriminator, data.ring(), steps=9, batch_size=8, watch_every=1,
+        learning_rate=(frozen, 1e-3), watch=lambda s: weights.append(_weights(generator)) or {},
+    )  # fmt: skip
+    moved = [not torch.equal(a, b) for a, b in pairwise(weights)]
+    assert moved == [True] * 5 + [False] * 4
+
+
+def test_networks_are_left_in_the_mode_they_came_in() -> None:
+    generator, discriminator = _pair()
+    generator.eval()
+    generator[0].train()
+    training.fit(generator, discriminator, data.ring(), steps=1)
+    assert not generator.training
+    assert generator[0].training
+    assert discriminator.training
+
+
+def test_watching_moves_no_running_statistics() -> None:
+    def run(watch: Any) -> torch.Tensor:
+        generator = networks.seeded(
+            lambda: nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)), 0
+        )
+        look = (lambda step: {"mean": generator(torch.ones(4, 2)).mean()}) if watch else None
+        training.fit(generator, _pair()[1], data.ring(), steps=6, watch=look, watch_every=2)
+        return generator[1].running_mean
+
+    assert torch.equal(run(True), run(False))
+
+
+def test_nothing_is_made_on_the_default_device() -> None:
+    pair, values = _pair(), data.ring().sample(50, torch.Generator().manual_seed(0))
+    try:
+        torch.set_default_device("meta")
+        history = training.fit(
+            *pair,
+            values,
+            steps=3,
+            batch_size=8,
+            penalty=penalties.gradient_penalty,
+            options=[options.replay(9), options.averaged(0.9)],
+        )
+        drawn = training.sample(pair[0], 5)
+    finally:
+        torch.set_default_device(None)
+    assert history.generator_loss.device.type == drawn.device.type == "cpu"
+
+
+def test_two_threads_train_as_one_does() -> None:
+    def players() -> tuple[nn.Module, nn.Module]:
+        generator, critic = _pair()
+        return generator, nn.Sequential(networks.Dropout(0.2), critic)
+
+    def run(seed: int, pair: tuple[nn.Module, nn.Module]) -> list[float]:
+        history = training.fit(*pair, data.ring(), steps=20, seed=seed, progress=False)
+        return history.discriminator_loss.tolist()
+
+    pairs = [players() for _ in range(4)]  # made in one thread: initial weights use torch's seed
+    one_by_one = [run(seed, pair) for seed, pair in enumerate(pairs[:2])]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, (0, 1), pairs[2:])) == one_by_one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import pytest
 import sympy as sp
@@ -131,6 +132,76 @@ class TestLikelihoods:
         with pytest.raises(ValueError, match=r"from -1 to 1; .*\[0, 1\]"):
             vae.bernoulli_log_likelihood(torch.tensor([-1.0, 1.0]), torch.zeros(2))
 
+    def test_probabilities_in_place_of_logits_are_warned_of_and_the_advice_works(self) -> None:
+        rng = torch.Generator().manual_seed(3)
+        x = torch.randint(2, (5, 20), generator=rng).double()
+        logit = torch.randn(5, 20, generator=rng, dtype=torch.float64)
+        expected = vae.bernoulli_log_likelihood(x, logit)
+        with pytest.warns(UserWarning, match=r"all 100 logits lie in \[0, 1\].*torch.logit"):
+            wrong = vae.bernoulli_log_likelihood(x, logit.sigmoid())
+        assert (wrong - expected).abs().max() > 0.1
+        probabilities = logit.sigmoid()
+        advised = vae.bernoulli_log_likelihood(x, torch.logit(probabilities))
+        torch.testing.assert_close(advised, expected)
+        # A fresh network's logits, all 0, and a few small ones are nothing to warn of.
+        vae.bernoulli_log_likelihood(x, torch.zeros(5, 20))
+        vae.bernoulli_log_likelihood(x[0, :3], torch.tensor([0.1, 0.5, 0.9]))
+
+    def test_bernoulli_refuses_nan(self) -> None:
+        with pytest.raises(ValueError, match="Bernoulli"):
+            vae.bernoulli_log_likelihood(torch.tensor([math.nan]), torch.zeros(1))
+
+
+class TestTransforms:
+    """Under vmap, forward mode and compile; and with another default device."""
+
+    CALLS: ClassVar = {
+        "kl_diagonal": (vae.kl_diagonal, 4),
+        "kl_to_prior": (vae.kl_to_prior, 2),
+        "normal_log_density": (vae.normal_log_density, 3),
+        "bernoulli_log_likelihood": (lambda x, s: vae.bernoulli_log_likelihood(x.sigmoid(), s), 2),
+        "kl_full": (lambda m, n: vae.kl_full(m, torch.eye(3).to(m), n, 2 * torch.eye(3).to(m)), 2),
+    }
+
+    @pytest.mark.parametrize("name", CALLS)
+    def test_vmap_jvp_and_compile(self, name: str) -> None:
+        function, count = self.CALLS[name]
+        rng = torch.Generator().manual_seed(1)
+        many = torch.randn(count, 4, 3, generator=rng, dtype=torch.float64).unbind()
+        each = torch.stack([function(*(v[i] for v in many)) for i in range(4)])
+        torch.testing.assert_close(torch.func.vmap(function)(*many), each)
+        _, slope = torch.func.jvp(lambda x: function(x, *many[1:]), (many[0],), (many[1],))
+        reverse = torch.func.grad(lambda x: function(x, *many[1:]).sum())(many[0])
+        torch.testing.assert_close(slope.sum(), (reverse * many[1]).sum())
+        if name != "kl_full":  # torch.distributions' own cannot be compiled
+            whole = torch.compile(function, backend="aot_eager", fullgraph=True)
+            torch.testing.assert_close(whole(*many), each)
+
+    def test_many_models_at_once(self) -> None:
+        rng = torch.Generator().manual_seed(2)
+        weights = torch.randn(5, 4, 2, generator=rng, dtype=torch.float64)
+        x = torch.randn(3, 4, generator=rng, dtype=torch.float64)
+        mean = torch.zeros(4, dtype=torch.float64)
+
+        def evidence(weight: Tensor) -> Tensor:
+            return vae.LinearGaussian(weight, mean, 0.5).log_evidence(x)
+
+        each = torch.stack([evidence(weight) for weight in weights])
+        torch.testing.assert_close(torch.func.vmap(evidence)(weights), each)
+
+    def test_no_default_device_is_hidden(self) -> None:
+        model, x = fixture_model()
+        with torch.device("meta"):
+            mean, covariance = model.posterior(x)
+            value = model.elbo(x, mean, covariance).value
+            torch.testing.assert_close(value, model.log_evidence(x))
+            noise = torch.zeros(2, 1, 2, dtype=torch.float64, device="cpu")
+            arguments = (model.diagonal_posterior, model.decode, model.log_likelihood)
+            bound = vae.elbo(x[None], *arguments, noise).value
+            torch.testing.assert_close(bound, bound)
+            assert vae.log_weights(x[None], *arguments, noise).device.type == "cpu"
+            vae.bernoulli_log_likelihood(mean.sigmoid(), mean)
+
 
 class TestLinearGaussian:
     def test_the_fixture(self) -> None:
@@ -214,6 +285,7 @@ class TestLinearGaussian:
             (((3,), (3,)), 1.0, r"expected \(D, L\) and \(D,\)"),
             (((3, 2), (3,)), 0.0, "one positive number"),
             (((3, 2), (3,)), float("nan"), "one positive number"),
+            (((3, 2), (3,)), float("inf"), "one positive number"),
         ],
     )
     def test_bad_fields(
@@ -310,3 +382,29 @@ class TestElbo:
                 vae.log_weights(*arguments, torch.zeros(shape, dtype=torch.float64))
         with pytest.raises(ValueError, match="K >= 1"):
             vae.importance_bound(torch.zeros(0, 3))
+
+    @pytest.mark.parametrize("size", [4, 6])
+    def test_a_likelihood_of_the_wrong_shape(self, size: int) -> None:
+        """Averaged over pixels, averaged over the batch, not summed at all; with N = D as well."""
+        x = self.x[:, :4] if size == 4 else torch.zeros(6, 6, dtype=torch.float64)
+        encode = torch.nn.Linear(size, 3, dtype=torch.float64)
+        decode = torch.nn.Linear(3, size, dtype=torch.float64)
+
+        def terms(data: Tensor, decoded: Tensor) -> Tensor:
+            return -((data - decoded) ** 2)  # (S, N, D)
+
+        def encoder(data: Tensor) -> tuple[Tensor, Tensor]:
+            return encode(data), encode(data) * 0
+
+        noise = torch.zeros(2, 6, 3, dtype=torch.float64)
+        for wrong in (
+            lambda data, decoded: terms(data, decoded).mean(),
+            lambda data, decoded: terms(data, decoded).sum((0, 2)),
+            lambda data, decoded: terms(data, decoded).sum(-1, keepdim=True),
+            terms,
+        ):
+            for function in (vae.elbo, vae.log_weights):
+                with pytest.raises(ValueError, match=r"sum over the event: .* = \(2, 6\)"):
+                    function(x, encoder, decode, wrong, noise)
+        advised = vae.elbo(x, encoder, decode, lambda *both: terms(*both).flatten(2).sum(-1), noise)
+        assert advised.value.shape == (6,)

@@ -2,8 +2,10 @@
 
 A time in seconds belongs to the machine it was taken on; the ratio of two loops that ran in
 turn, again and again, on one machine travels better. Each row gives the median of the ratios of
-neighbouring runs, and their range. The last row is the laboratory's step, compiled to WebAssembly
-and run as a page runs it, in a worker of a headless browser (in Node where there is no browser).
+neighbouring runs, and their range. A step counts one step of the discriminator and one of the
+generator; where many GANs train at once, the steps of all are counted. The last row is the
+laboratory's step, compiled to WebAssembly and run as a page runs it, in a worker of a headless
+browser (in Node where there is no browser).
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ganlib import data, lab, losses, networks, step, training
-from ganlib.lab import compiler
+from ganlib.game import Game
+from ganlib.lab import compiler, flat
 from tools import browser
 
 PAIRS = 7
 STEPS = 400
+MEMBERS = 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,33 @@ class Comparison:
     theirs: Callable[[], float]
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Networks, data and a batch: what both loops train."""
+
+    name: str
+    players: Callable[[], tuple[nn.Module, nn.Module]]
+    values: Callable[[], Tensor]
+    latent: int
+    batch: int
+    share: float = 1.0  #: of STEPS: slow networks take fewer
+
+    @property
+    def steps(self) -> int:
+        """Steps of one timed run."""
+        return max(2, int(STEPS * self.share))
+
+
+def _ring(hidden: int, batch: int) -> Setting:
+    return Setting(
+        f"ring, 2-{hidden}-{hidden}-2, batch {batch}",
+        lambda: ring_networks(hidden),
+        lambda: data.ring().sample(10_000, torch.Generator().manual_seed(0)),
+        latent=2,
+        batch=batch,
+    )
+
+
 def ring_networks(hidden: int) -> tuple[nn.Sequential, nn.Sequential]:
     """The generator and discriminator of every ring figure: two hidden layers."""
     return (
@@ -50,44 +81,82 @@ def ring_networks(hidden: int) -> tuple[nn.Sequential, nn.Sequential]:
     )
 
 
-def tutorial_loop(hidden: int, batch: int) -> float:
+RINGS = (_ring(32, 128), _ring(64, 256))
+DCGAN = Setting(
+    "DCGAN 28x28, width 32, batch 64",
+    lambda: (networks.dcgan_generator(100, width=32), networks.dcgan_discriminator(width=32)),
+    lambda: torch.rand(512, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1,
+    latent=100,
+    batch=64,
+    share=0.02,
+)
+
+
+def tutorial_loop(setting: Setting) -> float:
     """Steps a second of the loop that most tutorials print: zero_grad, backward, step."""
-    generator, discriminator = ring_networks(hidden)
+    generator, discriminator = setting.players()
     adam_g = torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.999))
     adam_d = torch.optim.Adam(discriminator.parameters(), lr=1e-3, betas=(0.5, 0.999))
-    values = data.ring().sample(10_000)
+    values, batch = setting.values(), setting.batch
     bce = nn.BCEWithLogitsLoss()
     ones, zeros = torch.ones(batch, 1), torch.zeros(batch, 1)
     losses_d, losses_g = [], []
     started = time.perf_counter()
-    for _ in range(STEPS):
+    for _ in range(setting.steps):
         real = values[torch.randint(len(values), (batch,))]
-        fake = generator(torch.randn(batch, 2))
+        fake = generator(torch.randn(batch, setting.latent))
         adam_d.zero_grad()
         loss_d = bce(discriminator(real), ones) + bce(discriminator(fake.detach()), zeros)
         loss_d.backward()
         adam_d.step()
         adam_g.zero_grad()
-        loss_g = bce(discriminator(generator(torch.randn(batch, 2))), ones)
+        loss_g = bce(discriminator(generator(torch.randn(batch, setting.latent))), ones)
         loss_g.backward()
         adam_g.step()
         losses_d.append(loss_d.item())
         losses_g.append(loss_g.item())
-    return STEPS / (time.perf_counter() - started)
+    return setting.steps / (time.perf_counter() - started)
 
 
-def fit_loop(hidden: int, batch: int) -> float:
+def fit_loop(setting: Setting) -> float:
     """Steps a second of :func:`ganlib.training.fit` on the same networks and data."""
-    values = data.ring().sample(10_000)
     history = training.fit(
-        *ring_networks(hidden), values, steps=STEPS, batch_size=batch, progress=False
+        *setting.players(),
+        setting.values(),
+        steps=setting.steps,
+        batch_size=setting.batch,
+        progress=False,
     )
-    return STEPS / history.seconds
+    return setting.steps / history.seconds
+
+
+def compiled_loop(setting: Setting, members: int = 1) -> Callable[[], float]:
+    """A function that returns the steps a second of all members of a compiled pure step.
+
+    With several members the step is mapped over them, each with weights, batches and latents of
+    its own. What ``torch.compile`` takes to compile it, once, is not in the figure.
+    """
+    states = [step.pure(Game(*setting.players())).initial() for _ in range(members)]
+    one = step.turn(step.pure(Game(*setting.players())))
+    state = step.stack(states)
+    compiled = torch.compile(torch.func.vmap(one), fullgraph=True)
+    values, batch = setting.values(), setting.batch
+
+    def rate() -> float:
+        nonlocal state
+        started = time.perf_counter()
+        for _ in range(setting.steps):
+            real = values[torch.randint(len(values), (members, 1, batch))]
+            latents = torch.randn(2, members, batch, setting.latent)
+            state, _ = compiled(state, real, latents[0][:, None], latents[1])
+        return members * setting.steps / (time.perf_counter() - started)
+
+    return rate
 
 
 def compiled_step(hidden: int, batch: int) -> compiler.Module:
     """The alternating step on the ring, its batches drawn in the module too."""
-    game = step.Step(*ring_networks(hidden), losses.non_saturating())
+    game = flat.FlatStep(*ring_networks(hidden), losses.non_saturating())
     ring = data.ring()
 
     def discriminator(
@@ -102,7 +171,7 @@ def compiled_step(hidden: int, batch: int) -> compiler.Module:
         return {"state": done.state, "loss_g": done.loss}
 
     noise, pick = torch.zeros(batch, 2), torch.zeros(batch)
-    state, numbers = game.initial(), step.settings()
+    state, numbers = game.initial(), flat.settings()
     return compiler.compile_functions(
         {
             "discriminator": (discriminator, (state, noise, pick, noise, pick[:, None], numbers)),
@@ -155,12 +224,12 @@ for await (const line of createInterface({ input: process.stdin })) {
 def page_loop(hidden: int, batch: int) -> Iterator[tuple[str, Callable[[], float]]]:
     """Where the compiled step runs, and a function that returns its steps a second there."""
     module = compiled_step(hidden, batch)
-    game = step.Step(*ring_networks(hidden), losses.non_saturating())
+    game = flat.FlatStep(*ring_networks(hidden), losses.non_saturating())
     given = {
         "wasm": base64.b64encode(module.wasm).decode(),
         "metadata": module.metadata(),
         "state": game.initial().tolist(),
-        "settings": [*step.settings().tolist()[:6], 0],  # JSON has no infinity
+        "settings": [*flat.settings().tolist()[:6], 0],  # JSON has no infinity
     }
     runtime = Path(lab.__file__).with_name("runtime.js").read_text()
     source = runtime.replace("export async function", "async function") + WORKER
@@ -220,12 +289,26 @@ def _in_node(source: str) -> Iterator[Callable[[Any], Any]]:
 
 COMPARISONS = tuple(
     Comparison(
-        f"fit against the tutorial loop, ring, 2-{hidden}-{hidden}-2, batch {batch}",
-        lambda hidden=hidden, batch=batch: fit_loop(hidden, batch),  # type: ignore[misc]
-        lambda hidden=hidden, batch=batch: tutorial_loop(hidden, batch),  # type: ignore[misc]
+        f"fit against the tutorial loop, {setting.name}",
+        lambda setting=setting: fit_loop(setting),  # type: ignore[misc]
+        lambda setting=setting: tutorial_loop(setting),  # type: ignore[misc]
     )
-    for hidden, batch in ((32, 128), (64, 256))
+    for setting in (*RINGS, DCGAN)
 )
+
+
+def compiled_comparisons() -> Iterator[Comparison]:
+    """The pure step under ``torch.compile``, alone and mapped over many, where it can compile."""
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        print("torch.compile needs a C++ compiler, and there is none here: two rows left out")
+        return
+    setting = RINGS[0]
+    for members in (1, MEMBERS):
+        yield Comparison(
+            f"{members} compiled as one step against loops, {setting.name}",
+            compiled_loop(setting, members),
+            lambda: tutorial_loop(setting),
+        )
 
 
 def measure(comparison: Comparison, pairs: int = PAIRS) -> list[tuple[float, float]]:
@@ -242,7 +325,7 @@ def report(comparison: Comparison, runs: list[tuple[float, float]]) -> str:
     ours, theirs = (statistics.median(column) for column in zip(*runs, strict=True))
     ratios = sorted(a / b for a, b in runs)
     return (
-        f"{comparison.what:62s} {ours:8.0f} {theirs:8.0f}"
+        f"{comparison.what:72s} {ours:8.0f} {theirs:8.0f}"
         f"   {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
     )
 
@@ -250,13 +333,13 @@ def report(comparison: Comparison, runs: list[tuple[float, float]]) -> str:
 def main() -> None:
     torch.set_num_threads(1)
     print(f"{platform.machine()}, one thread, torch {torch.__version__}, {PAIRS} pairs of runs")
-    print(f"{'':62s} {'ours':>8s} {'theirs':>8s}   ratio (range)")
-    for comparison in COMPARISONS:
-        print(report(comparison, measure(comparison)))
-    hidden, batch = 64, 256
-    with page_loop(hidden, batch) as (where, rate):
-        what = f"the step compiled, in {where}, against fit, 2-{hidden}-{hidden}-2, batch {batch}"
-        comparison = Comparison(what, rate, lambda: fit_loop(hidden, batch))
+    print(f"{'':72s} {'ours':>8s} {'theirs':>8s}   ratio (range)")
+    for comparison in (*COMPARISONS, *compiled_comparisons()):
+        print(report(comparison, measure(comparison)), flush=True)
+    setting = RINGS[1]
+    with page_loop(64, setting.batch) as (where, rate):
+        what = f"the step compiled, in {where}, against fit, {setting.name}"
+        comparison = Comparison(what, rate, lambda: fit_loop(setting))
         print(report(comparison, measure(comparison)))
 
 

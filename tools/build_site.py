@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,8 +23,8 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import vendor
-from tools.execute import NOTEBOOKS, default_jobs, lock
+from tools import child, vendor
+from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
 
@@ -34,6 +33,7 @@ BOOK_BUILD = SITE.parent  # where Jupyter Book keeps its own files
 CACHE = BOOK_BUILD / ".jupyter_cache"
 DOCTREES = BOOK_BUILD / ".doctrees"
 STAMP = BUILD / "site.complete"  # written last; without it the next build starts clean
+MAX_CPU_SECONDS = 150  # of a page: one thread, one run
 EXERCISE_PAGES = BUILD / "exercises" / "pages"  # student editions, made by tools.exercises
 
 ICON = re.compile(
@@ -101,7 +101,8 @@ def seed_cache() -> None:
         bundle = CacheBundleIn(notebook, source)
         cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
         seen = DOCTREES / f"{page.name}.outputs"
-        outputs = repr([cell.outputs for cell in code_cells(notebook)])
+        shown = [cell.outputs for cell in code_cells(notebook)]
+        outputs = repr([*shown, notebook.metadata["cpu_seconds"]])
         digest = hashlib.sha256(outputs.encode()).hexdigest()
         if not seen.is_file() or seen.read_text() != digest:
             (DOCTREES / f"{page.name}.doctree").unlink(missing_ok=True)
@@ -251,13 +252,14 @@ def drop_unused(site: Path = SITE) -> None:
 
 def sphinx(clean: bool) -> None:
     """Run Jupyter Book over the stage; any warning is an error."""
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(STAGE)]
-    command += ["--path-output", str(ROOT), "-W", "-n", "--keep-going", "--quiet"]
+    options = ["build", str(STAGE)]
+    options += ["--path-output", str(ROOT), "-W", "-n", "--keep-going", "--quiet"]
     if clean:
-        command.append("--all")
+        options.append("--all")
     cache_before = len(get_cache(str(CACHE)).list_cache_records())
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]  # for tools.book_extension
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
+    done = child.run("jupyter_book.cli.main:main", *options, cwd=ROOT, env=environment)
     if done.returncode:
         log = (done.stdout + done.stderr).replace(f"{STAGE}{os.sep}", "")
         raise SiteError(f"the site was not built; warnings are errors here:\n{log.strip()}")
@@ -287,6 +289,19 @@ def build(force: bool = False) -> None:
     STAMP.write_text(digest)
 
 
+def costly() -> list[str]:
+    """The pages that cost more CPU seconds than a page may, as lines to print."""
+    lines = []
+    for page in chapters():
+        notebook = nbformat.read(NOTEBOOKS / f"{page.name}.ipynb", as_version=4)
+        seconds = notebook.metadata["cpu_seconds"]["page"]
+        if seconds > MAX_CPU_SECONDS:
+            lines.append(
+                f"{page.name} takes {seconds:.0f} CPU seconds; a page may take {MAX_CPU_SECONDS}"
+            )
+    return lines
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.build_site", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -295,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timeout", type=int, default=300, help="seconds one cell may take")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    with lock():
+    with child.lock(BUILD):
         outcomes = execute_chapters(chapters(), jobs=options.jobs, timeout=options.timeout)
         errors = [outcome.error for outcome in outcomes if outcome.error]
         if errors:
@@ -308,6 +323,8 @@ def main(arguments: list[str] | None = None) -> int:
         except (SiteError, vendor.VendorError) as error:
             print(error, file=sys.stderr)
             return 1
+    for line in costly():
+        print(line)
     seconds = time.perf_counter() - started
     print(
         f"The site is in {SITE} (open {SITE / 'index.html'}, or run `make serve`); {seconds:.0f} s."

@@ -27,6 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
+EXTRAS = "book,test"  # of pyproject.toml: all that the book, its tools and tests import
 STAMP = "complete"  # in the environment's own folder
 
 NO_VENV = """\
@@ -141,7 +142,7 @@ def make(venv: Path = VENV, torch_options: str = "", newest: bool = False) -> bo
         print("3/4  installing the packages of requirements.txt", flush=True)
         pip(venv, "the packages of requirements.txt", ["-r", "requirements.txt"])
     print("4/4  installing ganlib itself", flush=True)
-    itself = ["-e", ".[book,test]"] if newest else ["--no-deps", "-e", "."]
+    itself = ["-e", f".[{EXTRAS}]"] if newest else ["--no-deps", "-e", "."]
     pip(venv, "ganlib", itself)
     part = stamp.with_name(STAMP + ".part")
     part.write_text(wanted)

@@ -1,10 +1,11 @@
 """Execute the chapters that need it, each once, with nbmake; the site build runs nothing again.
 
-    python -m tools.execute [PAGE ...] [--jobs N] [--timeout SECONDS] [--force]
+    python -m tools.execute [PAGE ...] [--jobs N] [--timeout SECONDS] [--force] [--plan]
 
-A chapter needs it when its own code, the library, the pinned packages or the data folder have
-changed since it last ran. A change of prose, of a caption or of alternative text does not: the
-outputs are joined to the new text. Executed notebooks lie in ``build/notebooks``.
+A chapter needs it when its own code, a module of the library that this code reaches by imports
+(`tools.reach`), the pinned packages, Python or the data folder have changed since it last ran. A
+change of prose, of a caption or of alternative text does not count: the outputs are joined to the
+new text. Executed notebooks lie in ``build/notebooks``, each with the CPU seconds it took.
 """
 
 from __future__ import annotations
@@ -14,31 +15,20 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
 
-from tools.sources import (
-    BUILD,
-    ROOT,
-    Page,
-    cell_line,
-    chapters,
-    code_cells,
-    execution_key,
-    library_digest,
-)
+from tools import child
+from tools.reach import Project
+from tools.sources import BUILD, ROOT, Page, cell_line, chapters, code_cells, execution_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from nbformat import NotebookNode
 
 EXECUTED = BUILD / "executed"  # raw results with their keys
@@ -57,6 +47,7 @@ class Outcome:
     page: Page
     seconds: float
     error: str = ""
+    cpu: float = 0.0
 
 
 def _write(path: Path, text: str) -> None:
@@ -67,30 +58,17 @@ def _write(path: Path, text: str) -> None:
     os.replace(part, path)
 
 
-@contextmanager
-def lock(folder: Path = BUILD) -> Iterator[None]:
-    """One build at a time in one working tree; a second one waits."""
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another build is running in this folder; waiting for it", flush=True)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def _record(page: Page, store: Path) -> Path:
     return store / f"{page.name}.json"
 
 
-def is_current(page: Page, library: str, store: Path = EXECUTED) -> bool:
+def changed(page: Page, parts: dict[str, str], store: Path = EXECUTED) -> list[str]:
+    """What the chapter's last result depends on that is not as it was; all is new without one."""
     record = _record(page, store)
     if not record.is_file() or not (store / f"{page.name}.ipynb").is_file():
-        return False
-    return json.loads(record.read_text())["key"] == execution_key(page.notebook(), library)
+        return ["has no result yet"]
+    before = json.loads(record.read_text()).get("parts", {})
+    return sorted(n for n in {*before, *parts} if before.get(n) != parts.get(n))
 
 
 def _failure(page: Page, notebook: Path, log: str) -> str:
@@ -131,21 +109,37 @@ def without_kernel(notebook: NotebookNode) -> list[int]:
     return empty
 
 
-def execute(page: Page, library: str, timeout: int, store: Path = EXECUTED) -> Outcome:
+def _kernel(store: Path) -> Path:
+    """A Jupyter folder with the kernel ``book``: it ends with its parent and keeps a ledger."""
+    folder = store / "pending" / "jupyter"
+    spec = {
+        "argv": child.command("jupyter", "kernel", "-f", "{connection_file}"),
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    _write(folder / "kernels" / "book" / "kernel.json", json.dumps(spec))
+    return folder
+
+
+def execute(page: Page, project: Project, timeout: int, store: Path = EXECUTED) -> Outcome:
     """Run one chapter from top to bottom in a fresh kernel, by pytest and nbmake."""
     started = time.perf_counter()
     source = page.notebook()
-    key = execution_key(source, library)
-    # The kernel of this environment, one thread each, and figures as the notebook wants them.
+    parts = execution_parts(page, project)
+    pending = store / "pending" / f"{page.name}.ipynb"
+    ledger = pending.with_suffix(".ledger")
+    # One thread each, and figures as the notebook wants them.
     environment = dict(
         os.environ,
         OMP_NUM_THREADS="1",
         MKL_NUM_THREADS="1",
-        JUPYTER_PREFER_ENV_PATH="1",
+        JUPYTER_PATH=os.pathsep.join(
+            [str(store / "pending" / "jupyter"), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+        ),
+        LEDGER=str(ledger),
         PYDEVD_DISABLE_FILE_VALIDATION="1",
     )
     environment.pop("MPLBACKEND", None)
-    pending = store / "pending" / f"{page.name}.ipynb"
     pending.parent.mkdir(parents=True, exist_ok=True)
     source.metadata["kernelspec"] = {
         "display_name": "Python 3",
@@ -153,32 +147,44 @@ def execute(page: Page, library: str, timeout: int, store: Path = EXECUTED) -> O
         "name": "python3",
     }
     nbformat.write(source, pending)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    command += ["--nbmake", "--overwrite", f"--nbmake-timeout={timeout}", "-c", os.devnull]
-    command += [f"--rootdir={pending.parent}", str(pending)]
-    done = subprocess.run(
-        command, cwd=pending.parent, env=environment, capture_output=True, text=True, check=False
-    )
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", os.devnull]
+    options += ["--nbmake", "--nbmake-kernel=book", "--overwrite", f"--nbmake-timeout={timeout}"]
+    options += [f"--rootdir={pending.parent}", str(pending)]
+    done = child.run("pytest", *options, cwd=pending.parent, env=environment)
     seconds = time.perf_counter() - started
     if done.returncode:
         return Outcome(page, seconds, _failure(page, pending, done.stdout + done.stderr))
     result = nbformat.read(pending, as_version=4)
+    told = json.loads(ledger.read_text()) if ledger.is_file() else {}
+    cpu = told.get("total", 0.0)
+    unseen = [
+        name
+        for name in told.get("loaded", [])
+        if name in project.modules
+        and project.modules[name].relative_to(project.root).as_posix() not in parts
+    ]
     empty = without_kernel(result)
     if empty:
         cells = ", ".join(str(number) for number in empty)
-        return Outcome(
-            page,
-            seconds,
+        error = (
             f"{page.name}.md, code cell {cells}: a widget that shows nothing without a kernel; use "
-            "ganlib.lab, or a figure",
+            "ganlib.lab, or a figure"
         )
+        return Outcome(page, seconds, error)
+    if unseen:
+        error = (
+            f"{page.name}.md loaded {', '.join(unseen)}, which tools/reach.py did not foresee: a "
+            "change there would not execute this chapter again; mend it, with a test"
+        )
+        return Outcome(page, seconds, error)
+    result.metadata["cpu_seconds"] = {"page": cpu, "cells": told.get("cells", {})}
     nbformat.write(result, pending)
     _record(page, store).unlink(missing_ok=True)
     final = store / f"{page.name}.ipynb"
     final.parent.mkdir(parents=True, exist_ok=True)
     os.replace(pending, final)
-    _write(_record(page, store), json.dumps({"key": key, "seconds": round(seconds, 1)}))
-    return Outcome(page, seconds)
+    _write(_record(page, store), json.dumps({"parts": parts, "seconds": round(seconds, 1)}))
+    return Outcome(page, seconds, cpu=cpu)
 
 
 def joined(page: Page, store: Path = EXECUTED) -> NotebookNode:
@@ -190,7 +196,7 @@ def joined(page: Page, store: Path = EXECUTED) -> NotebookNode:
             raise ValueError(f"{page.name}.md has changed since it was executed; run it again")
         cell.outputs = ran.outputs
         cell.execution_count = ran.execution_count
-    for name in ("kernelspec", "language_info"):
+    for name in ("kernelspec", "language_info", "cpu_seconds"):
         notebook.metadata[name] = result.metadata.get(name, {})
     return notebook
 
@@ -225,31 +231,49 @@ def run(
     target: Path = NOTEBOOKS,
 ) -> list[Outcome]:
     """Execute every page that needs it and publish all that ran; returns what was executed."""
-    library = library_digest(pages[0].root if pages else ROOT)
-    stale = [page for page in pages if force or not is_current(page, library, store)]
+    project = Project(pages[0].root if pages else ROOT)
+    stale = [p for p in pages if force or changed(p, execution_parts(p, project), store)]
     outcomes: list[Outcome] = []
     if stale:
+        _kernel(store)
         print(f"executing {len(stale)} of {len(pages)} chapters, {jobs} at a time", flush=True)
     with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
-        waiting = [pool.submit(execute, page, library, timeout, store) for page in stale]
+        waiting = [pool.submit(execute, page, project, timeout, store) for page in stale]
         for number, future in enumerate(as_completed(waiting), start=1):
             outcome = future.result()
             if not outcome.error:
                 try:
                     publish(outcome.page, store, target)
                 except ValueError as error:  # edited while it ran
-                    outcome = Outcome(outcome.page, outcome.seconds, str(error))
+                    outcome = Outcome(outcome.page, outcome.seconds, str(error), outcome.cpu)
             outcomes.append(outcome)
             state = "FAILED" if outcome.error else "ok"
             count = f"[{number:>{len(str(len(stale)))}}/{len(stale)}]"
-            print(
-                f"  {count} {outcome.page.name:<40} {outcome.seconds:6.1f} s  {state}", flush=True
-            )
+            times = f"{outcome.seconds:6.1f} s {outcome.cpu:6.1f} s of CPU"
+            print(f"  {count} {outcome.page.name:<40} {times}  {state}", flush=True)
     shutil.rmtree(store / "pending", ignore_errors=True)
     for page in pages:
         if page not in stale:  # its prose may have changed
             publish(page, store, target)
     return outcomes
+
+
+def plan(pages: list[Page], store: Path = EXECUTED) -> str:
+    """Which chapters each file of the project concerns, and which have to be executed, and why."""
+    project = Project(pages[0].root if pages else ROOT)
+    parts = {page: execution_parts(page, project) for page in pages}
+    files = sorted(path.relative_to(project.root).as_posix() for path in project.modules.values())
+    files = [name for name in files if name.startswith("ganlib/")]
+    lines = []
+    for name in files:
+        names = [page.name.rsplit("/", 1)[-1] for page in pages if name in parts[page]]
+        said = "all" if len(names) == len(pages) else ", ".join(names) or "none"
+        lines.append(f"{name:<{max(map(len, files))}}  {said}")
+    lines.append("")
+    for page in pages:
+        why = changed(page, parts[page], store)
+        lines.append(f"{page.name:<40} {', '.join(why) or 'up to date'}")
+    return "\n".join(lines)
 
 
 def default_jobs() -> int:
@@ -263,6 +287,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=default_jobs(), help="chapters at a time")
     parser.add_argument("--timeout", type=int, default=300, help="seconds one cell may take")
     parser.add_argument("--force", action="store_true", help="also run what has not changed")
+    parser.add_argument(
+        "--plan", action="store_true", help="only say which files concern which chapters, and why"
+    )
     options = parser.parse_args(arguments)
     pages = chapters()
     if options.pages:
@@ -272,7 +299,10 @@ def main(arguments: list[str] | None = None) -> int:
             known = "\n  ".join(page.name for page in pages)
             parser.error(f"no chapter named {', '.join(unknown)}; the chapters are\n  {known}")
         pages = [page for page in pages if page.name in wanted]
-    with lock():
+    if options.plan:
+        print(plan(pages))
+        return 0
+    with child.lock(BUILD):
         if not options.pages:
             keep = {page.name for page in pages}
             _clear(EXECUTED, keep)

@@ -10,8 +10,9 @@ An assignment is ``exercises/NAME/source.md``: a MyST notebook with otter-grader
     pages/files/NAME.ipynb         the download that the page offers: the student's edition
 
 Solutions are gone before Sphinx reads anything, and ``build`` fails if one is found in a file that
-a student can get. ``grade`` runs each submission through otter in a process of its own, without
-Docker, under a time limit, and writes ``scores.csv`` and one readable feedback file a submission.
+a student can get. ``grade`` runs the submissions through otter in a worker process, without Docker,
+under a time limit, and writes ``scores.csv`` and one readable feedback file a submission. The
+worker has the caller's rights and isolates nothing: see :data:`WARNING`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "exercises"
 BUILD = ROOT / "build" / "exercises"
 GRADES = ROOT / "build" / "grades"
+
+#: Printed by ``grade`` and put at the top of the instructor's edition.
+WARNING = (
+    "Do not use the grader on strangers' code: it is not isolated yet. A submission runs with your "
+    "rights and can read and change your files, the other submissions and the marks. Until then: "
+    "grade in a throw-away container or account, without a network, and look at the code first "
+    "(exercises/README.md)."
+)
 
 #: A cross reference with its own words, as in {doc}`The game </book/theory/the-game>`.
 ROLE = re.compile(r"\{(?:doc|ref|numref|prf:ref|eq|term)\}`([^`<]+?)\s*<[^`>]*>`")
@@ -272,6 +281,9 @@ def build(name: str, sources: Path = SOURCES, target: Path = BUILD) -> list[Ques
             for cell in notebook.cells:
                 if cell.cell_type == "markdown":
                     cell.source = _without_roles(cell.source)
+            if edition == "instructor":
+                warning = nbformat.v4.new_markdown_cell(f"> **{WARNING}**", id="warning")
+                notebook.cells.insert(0, warning)
             nbformat.write(notebook, editions / edition / f"{name}.ipynb")
         (archive,) = (work / "dist" / "autograder").glob("*.zip")
         shutil.copy(archive, editions / "autograder.zip")
@@ -722,6 +734,7 @@ def _grade_command(options: argparse.Namespace) -> int:
     if not made.exists() or made.stat().st_mtime < max(s.stat().st_mtime for s in sources):
         print(f"building {name} first", file=sys.stderr)
         build(name, SOURCES, BUILD)
+    print(WARNING, file=sys.stderr)
     out = options.out or GRADES / name
     outcomes = grade(
         options.submissions, name, out, target=BUILD, timeout=options.timeout, jobs=options.jobs

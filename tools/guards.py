@@ -244,10 +244,22 @@ def framed(page: Page) -> Iterator[str]:
         yield f"the last line is {last[:60]!r}, expected {ERRATA + '.'!r}"
 
 
+def cost_measured(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
+    """What a page costs is measured and counted by the build: nobody types it."""
+    head = re.search(r"^# .*\n\n((?:.+\n)+)", page.text, re.M)
+    typed = re.search(r"\b[\d.]+ (minutes?|seconds?)\b", head[1]) if head else None
+    if typed:
+        yield f"the head says {typed[0]!r}: leave it out, the build says what a page costs"
+    result = _executed(page, notebooks)
+    if result is None or "page" not in result.metadata.get("cpu_seconds", {}):
+        yield "has no measured CPU seconds: run `make book` first"
+
+
 GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
     guard.__name__: guard
     for guard in (
         cells_run,
+        cost_measured,
         theorems_checked,
         figures_described,
         cells_small,

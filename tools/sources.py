@@ -16,6 +16,8 @@ import jupytext
 import yaml
 from nbformat import NotebookNode
 
+from tools.reach import Project
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"  # what is made on the way
 SITE = ROOT / "_build" / "html"  # what a reader opens
@@ -88,34 +90,30 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _digest(*parts: bytes) -> str:
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(len(part).to_bytes(8, "big"))
-        whole.update(part)
-    return whole.hexdigest()
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
-def library_digest(root: Path = ROOT) -> str:
-    """Changes when anything does that every chapter's outputs depend on.
+def execution_parts(page: Page, project: Project) -> dict[str, str]:
+    """What the outputs of a chapter depend on, by name: its code, not its prose, and the rest.
 
-    That is the library, the pinned packages, the Python version and the data folder.
+    The rest is the Python version, the data folder, the pinned packages, and those files of the
+    project that the code can reach.
     """
-    parts: list[bytes] = [
-        f"{sys.version_info[:2]}".encode(),
-        os.environ.get("GANLIB_DATA", "").encode(),
-    ]
-    files = [p for p in (root / "ganlib").rglob("*") if p.is_file() and p.suffix != ".pyc"]
-    for path in [root / "requirements.txt", *sorted(files)]:
-        if path.is_file():
-            parts += [path.relative_to(root).as_posix().encode(), path.read_bytes()]
-    return _digest(*parts)
-
-
-def execution_key(notebook: NotebookNode, library: str) -> str:
-    """What the outputs of a chapter depend on: its code and the library; not its prose."""
-    cells = [(cell.source, cell.metadata.get("tags", [])) for cell in code_cells(notebook)]
-    return _digest(library.encode(), json.dumps(cells).encode())
+    cells = code_cells(page.notebook())
+    code = json.dumps([(cell.source, cell.metadata.get("tags", [])) for cell in cells])
+    files = project.reached([cell.source for cell in cells])
+    lock = page.root / "requirements.txt"
+    return {
+        "its code": _digest(code.encode()),
+        "Python": f"{sys.version_info[0]}.{sys.version_info[1]}",
+        "GANLIB_DATA": os.environ.get("GANLIB_DATA", ""),
+        **{
+            path.relative_to(page.root).as_posix(): _digest(path.read_bytes())
+            for path in [lock, *files]
+            if path.is_file()
+        },
+    }
 
 
 def cell_line(page: Page, cell: NotebookNode) -> int | None:

@@ -1,8 +1,8 @@
 """What the laboratory computes, as one compiled module: the step, the noise's uses, the scores.
 
-The step is :class:`ganlib.step.Step` and the scores are :mod:`ganlib.metrics`; this file only
-fixes shapes, and makes of draws what the step takes. :mod:`ganlib.lab.gan` and ``engine.js`` call
-the functions in the same order.
+The step is :class:`ganlib.lab.flat.FlatStep` and the scores are :mod:`ganlib.metrics`; this file
+only fixes shapes, and makes of draws what the step takes. :mod:`ganlib.lab.gan` and ``engine.js``
+call the functions in the same order.
 """
 
 from __future__ import annotations
@@ -20,10 +20,22 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from ganlib import divergences, formulas, losses, metrics, networks, penalties, step
+from ganlib import (
+    divergences,
+    fdivergence,
+    formulas,
+    game,
+    losses,
+    metrics,
+    networks,
+    numerics,
+    optimisers,
+    penalties,
+    step,
+)
 from ganlib.divergences import divergence
 from ganlib.formulas import compile_formula
-from ganlib.lab import compiler
+from ganlib.lab import compiler, flat
 from ganlib.lab.compiler import Module, compile_functions
 from ganlib.lab.compiler.cache import kept
 from ganlib.losses import critic_output
@@ -46,8 +58,8 @@ PERFECT = 40  #: perfect samples whose divergences give its floor
 WITHIN = 3.0  #: a sample of high quality is this many standard deviations from its anchor
 PACKS = (1, 2, 4)
 #: What is added to the discriminator's loss. Clipping is a setting of the step, not a penalty.
-PENALTIES: dict[str, step.Penalty | None] = {
-    "none": None, "r1": step.r1, "gp": step.gradient_penalty,
+PENALTIES: dict[str, penalties.Penalty | None] = {
+    "none": None, "r1": penalties.r1, "gp": penalties.gradient_penalty,
 }  # fmt: skip
 
 _k, _a, _b, _c = sp.symbols("k a b c", real=True)
@@ -116,7 +128,9 @@ def name_of(pack: int, penalty: str) -> str:
 def _key(pack: int, penalty: str, hidden: tuple[int, ...]) -> str:
     # Recording the functions takes longer than a page may: the module is a function of this.
     files = [Path(str(m.__file__)) for m in (
-        divergences, formulas, losses, metrics, networks, penalties, step)]  # fmt: skip
+        divergences, fdivergence, flat, formulas, game, losses, metrics, networks, numerics,
+        optimisers, penalties, step,
+    )]  # fmt: skip
     files += sorted(Path(str(compiler.__file__)).parent.glob("*.py"))
     files += [Path(__file__), Path(__file__).with_name("runtime.c")]
     parts = [file.read_bytes() for file in files]
@@ -144,7 +158,7 @@ def _functions(
     generator_net = networks.mlp(LATENT, *hidden, 2)
     discriminator_net = networks.mlp(2 * pack, *hidden, 1)
     games = {
-        name: step.Step(generator_net, discriminator_net, loss, penalty, parameters, pack)
+        name: flat.FlatStep(generator_net, discriminator_net, loss, penalty, parameters, pack)
         for name, penalty in PENALTIES.items()
     }
     game = games["none"]
@@ -190,16 +204,16 @@ def _functions(
         return {"real": drawn[again], "mix": mix[again_pack]}
 
     def discriminator(
-        game: step.Step,
-    ) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], step.Stepped]:
+        game: flat.FlatStep,
+    ) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], flat.Stepped]:
         def discriminator(
             state: Tensor, real: Tensor, latent: Tensor, mix: Tensor, settings: Tensor
-        ) -> step.Stepped:
+        ) -> flat.Stepped:
             return game.discriminator_step(state, real, latent, mix, settings)
 
         return discriminator
 
-    def generator(state: Tensor, latent: Tensor, settings: Tensor) -> step.Stepped:
+    def generator(state: Tensor, latent: Tensor, settings: Tensor) -> flat.Stepped:
         return game.generator_step(state, latent, settings)
 
     def used(latent: Tensor, width: Tensor) -> Tensor:
@@ -224,7 +238,7 @@ def _functions(
         column = torch.arange(LATENT) + 0 * width
         across = torch.where(column == 0, axis[None, :, None], 0 * width)
         lattice = torch.where(column == 1, axis[:, None, None], across)
-        values = settings[len(step.SETTINGS) :].unbind()
+        values = settings[len(flat.SETTINGS) :].unbind()
 
         def cost(points: Tensor) -> Tensor:
             output = game.critic(state, points.reshape(ARROWS // pack, -1))
@@ -280,7 +294,7 @@ def _functions(
         torch.zeros(SCORED, 2),
         torch.zeros(SCORED, LATENT),
     )
-    settings = step.settings(parameters=(0.0, 0.0, 1.0, 1.0))
+    settings = flat.settings(parameters=(0.0, 0.0, 1.0, 1.0))
     cells, limits = torch.zeros(BINS, BINS), torch.tensor([-1.0, 1.0, -1.0, 1.0])
     target = (anchors, number, number)
     return {

@@ -21,6 +21,7 @@ import pytest
 import torch
 from answers import (
     ASSORTED,
+    FULL,
     HALF_MISSING,
     LIBRARY,
     LOG_OF_ZERO,
@@ -28,6 +29,8 @@ from answers import (
     RIGHT,
     SIGN_LOST,
     SWAPPED,
+    WRONG,
+    fill,
 )
 from nbformat import NotebookNode
 from otter.test_files.exception_test import ExceptionTestFile
@@ -36,7 +39,6 @@ from ganlib import losses
 from tools import exercises
 
 NAME = "the-game"
-FULL = 25.0
 PLANT = "planted7secret"
 
 
@@ -99,24 +101,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     assert sum(q.points for q in found if not q.manual) == FULL
     assert [q.name for q in found] == [f"q{i}" for i in range(1, 11)]
     return made
-
-
-def fill(student: Path, answers: dict[str, str], proof: str = "") -> NotebookNode:
-    """The student's notebook with its answer cells replaced."""
-    notebook = nbformat.read(student, as_version=4)
-    used = set()
-    for cell in notebook.cells:
-        if "otter_answer_cell" not in cell.metadata.get("tags", []):
-            continue
-        if cell.cell_type == "markdown":
-            cell.source = proof or cell.source
-            continue
-        name = re.match(r"(?:def )?(\w+)", cell.source)[1]  # type: ignore[index]
-        if name in answers:
-            cell.source = answers[name].strip("\n")
-            used.add(name)
-    assert used == set(answers), f"no cell for {set(answers) - used}"
-    return notebook
 
 
 #: Graded the whole way: a worker process, otter, a kernel for each.
@@ -213,7 +197,7 @@ def graded(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Graded:
     patch = pytest.MonkeyPatch()
     patch.setattr(exercises, "SOURCES", built.sources)
     patch.setattr(exercises, "BUILD", built.target)
-    assert exercises.main(["grade", str(folder), "--out", str(out)]) == 0
+    assert exercises.main(["grade", str(folder), "--out", str(out), "--jobs", "2"]) == 0
     patch.undo()
     rows, pages = read_grades(out)
 
@@ -248,47 +232,6 @@ def test_right_answers_score_full(graded: Graded, style: str) -> None:
 
 
 # What wrong answers get: the points they lose, and the words they read
-
-WRONG = [
-    ("sign_lost", "q1", 2, "the sign"),
-    ("sign_lost", "q2", 3, "the sign"),
-    ("sign_lost", "q3", 3, "the sign"),
-    ("sign_lost", "q4", 2, "a sign: set the derivative"),
-    ("sign_lost", "q5", 2, "a sign: set the derivative"),
-    ("sign_lost", "q6", 1, "constant: the sign"),
-    ("sign_lost", "q7", 2, "the sign: a squared distance"),
-    ("sign_lost", "q9", 2, "the loss has lost its sign"),
-    ("half_missing", "q1", 2, "one half is missing: only the real samples count"),
-    ("half_missing", "q2", 3, "one half is missing: the real half"),
-    ("half_missing", "q6", 3, "one half is missing: the term q log(1 - D)"),
-    ("half_missing", "q6", 3, "KL(Q || M) is absent"),
-    ("half_missing", "q6", 3, "p + q integrates to 2, not to 1"),
-    ("half_missing", "q7", 2, "one half is missing: the generated samples"),
-    ("half_missing", "q8", 2, "one half is missing: the mean over real samples"),
-    ("swapped", "q1", 2, "real and fake are swapped"),
-    ("swapped", "q2", 3, "real and fake are swapped"),
-    ("swapped", "q3", 3, "this is the non-saturating loss"),
-    ("swapped", "q3", 3, "this is the saturating loss"),
-    ("swapped", "q4", 2, "real and fake are swapped"),
-    ("swapped", "q5", 2, "real and fake are swapped"),
-    ("swapped", "q7", 2, "real and fake are swapped"),
-    ("swapped", "q9", 2, "Real and fake are swapped"),
-    ("log_of_zero", "q2", 2, "the log of zero"),
-    ("log_of_zero", "q3", 1, "the log of zero"),
-    ("log_of_zero", "q8", 2, "0/0"),
-    ("assorted", "q1", 2, "one mean over both batches joined"),
-    ("assorted", "q2", 2, "an epsilon (or a clamp) inside the logarithm"),
-    ("assorted", "q3", 2, "it must be one number (shape ())"),
-    ("assorted", "q4", 2, "D_gan is empty"),
-    ("assorted", "q5", 2, "contains c; it may depend on a, b, p, q only"),
-    ("assorted", "q6", 2, "(p + q)/2: its one half is missing"),
-    ("assorted", "q6", 2, "p + q integrates to 2, not to 1"),
-    ("assorted", "q7", 1, "the factor 1/2 is missing"),
-    ("assorted", "q8", 4, "this is k0 of C; the question asks for 2C"),
-    ("assorted", "q8", 4, "this is C, not 2C"),
-    ("assorted", "q9", 1, "the same seed gave two different lines"),
-]
-
 
 @pytest.mark.parametrize(("submission", "question", "points", "words"), WRONG)
 def test_wrong_answers_lose_points_and_learn_why(
@@ -458,6 +401,29 @@ def test_the_site_shows_no_solution_and_no_hidden_test() -> None:
         for path in readable:
             text = path.read_text(encoding="utf-8", errors="ignore")
             assert not [name for name in names if name in text], path
+
+
+# The grader isolates nothing yet, and says so
+
+
+def test_who_grades_is_warned_of_strangers_code(
+    built: Built,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(exercises, "BUILD", built.target)
+    (tmp_path / "one.ipynb").write_text("")  # not graded, so that no kernel is needed
+    assert exercises.main(["grade", str(tmp_path), "--out", str(tmp_path / "grades")]) == 0
+    told = capsys.readouterr().err
+    first = nbformat.read(built.instructor, as_version=4).cells[0].source
+    readme = " ".join((exercises.SOURCES / "README.md").read_text().replace(">", "").split())
+    for text in (told, first):
+        assert exercises.WARNING in text
+    for text in (exercises.WARNING, readme[:1200]):
+        for words in ("Do not use the grader on strangers' code", "your rights", "throw-away"):
+            assert words in text
+    assert "grader on strangers" not in built.student.read_text()
 
 
 # The editions

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 pytest.importorskip("ziglang")
 
-from ganlib import losses, networks, step
+from ganlib import losses, networks, penalties
 from ganlib.divergences import divergence
-from ganlib.lab import compiler
+from ganlib.lab import compiler, flat
 from ganlib.lab.compiler import build, cache, compile_functions, write
 
 BATCH = 16
@@ -239,10 +239,10 @@ GAMES: dict[str, tuple[losses.Loss, Any]] = {
     "least_squares": (losses.least_squares(), None),
     "wasserstein": (losses.wasserstein(), None),
     "hinge": (losses.hinge(), None),
-    "wgan_gp": (losses.wasserstein(), step.gradient_penalty),
-    "gan_gp": (losses.non_saturating(), step.gradient_penalty),
-    "gan_r1": (losses.non_saturating(), step.r1),
-    "gan_r2": (losses.non_saturating(), step.r2),
+    "wgan_gp": (losses.wasserstein(), penalties.gradient_penalty),
+    "gan_gp": (losses.non_saturating(), penalties.gradient_penalty),
+    "gan_r1": (losses.non_saturating(), penalties.r1),
+    "gan_r2": (losses.non_saturating(), penalties.r2),
     **{n: (losses.f_gan(divergence(n, **own)), None) for n, own in DIVERGENCES.items()},
 }
 
@@ -251,15 +251,15 @@ MENU = [loss for loss, penalty in GAMES.values() if penalty is None]
 PICK = sp.Symbol("k", real=True)
 
 
-def _menu_game() -> step.Step:
+def _menu_game() -> flat.FlatStep:
     players = networks.mlp(2, 8, 8, 2, seed=1), networks.mlp(2, 8, 8, 1, seed=2)
-    return step.Step(*players, losses.one_of(PICK, *MENU), parameters=(PICK,))
+    return flat.FlatStep(*players, losses.one_of(PICK, *MENU), parameters=(PICK,))
 
 
-def _game(name: str) -> step.Step:
+def _game(name: str) -> flat.FlatStep:
     loss, penalty = GAMES[name]
     generator = networks.mlp(2, 8, 8, 2, seed=1)
-    return step.Step(generator, networks.mlp(2, 8, 8, 1, seed=2), loss, penalty=penalty)
+    return flat.FlatStep(generator, networks.mlp(2, 8, 8, 1, seed=2), loss, penalty=penalty)
 
 
 def _draw(seed: int) -> dict[str, Tensor]:
@@ -271,7 +271,7 @@ def _draw(seed: int) -> dict[str, Tensor]:
     }
 
 
-def _players(game: step.Step) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _players(game: flat.FlatStep) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def discriminator(state, real, latent, mix, settings):  # type: ignore[no-untyped-def]
         return game.discriminator_step(state, real, latent, mix, settings)
 
@@ -287,7 +287,7 @@ def games() -> compiler.Module:
     for name in GAMES:
         game = _game(name)
         discriminator, generator = _players(game)
-        drawn, settings = _draw(0), step.settings()
+        drawn, settings = _draw(0), flat.settings()
         state = game.initial()
         functions[f"{name}_d"] = (discriminator, (state, *drawn.values(), settings))
         functions[f"{name}_g"] = (generator, (state, drawn["latent"], settings))
@@ -296,7 +296,7 @@ def games() -> compiler.Module:
 
 @pytest.mark.parametrize("clip", [math.inf, 0.05])
 def test_the_compiled_step_is_the_step(games: compiler.Module, run: Any, clip: float) -> None:
-    settings = step.settings(epsilon=EPSILON, clip=clip, learning_rate=(1e-3, 2e-3))
+    settings = flat.settings(epsilon=EPSILON, clip=clip, learning_rate=(1e-3, 2e-3))
     for name in GAMES:
         game = _game(name)
         state = game.initial()
@@ -335,7 +335,7 @@ def _of(player: str, fed: dict[str, Any]) -> dict[str, Any]:
 def test_one_step_serves_a_menu_of_losses(games: compiler.Module, run: Any) -> None:
     game = _menu_game()
     discriminator, generator = _players(game)
-    drawn, state, settings = _draw(0), game.initial(), step.settings(parameters=(0,))
+    drawn, state, settings = _draw(0), game.initial(), flat.settings(parameters=(0,))
     several = compile_functions(
         {
             "d": (discriminator, (state, *drawn.values(), settings)),
@@ -348,13 +348,13 @@ def test_one_step_serves_a_menu_of_losses(games: compiler.Module, run: Any) -> N
         calls = [
             {"function": player, "set": _of(player, fed) | {"settings": numbers(chosen)}}
             for chosen in (
-                step.settings(epsilon=EPSILON, parameters=(i,)) for i in range(len(names))
+                flat.settings(epsilon=EPSILON, parameters=(i,)) for i in range(len(names))
             )
         ]
         plain = [
             {
                 "function": f"{name}_{player}",
-                "set": _of(player, fed) | {"settings": numbers(step.settings(epsilon=EPSILON))},
+                "set": _of(player, fed) | {"settings": numbers(flat.settings(epsilon=EPSILON))},
             }
             for name in names
         ]

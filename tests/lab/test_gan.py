@@ -20,8 +20,8 @@ pytest.importorskip("anywidget")
 
 from conftest import in_browser, in_node
 
-from ganlib import losses, metrics, networks, step
-from ganlib.lab import assets, gan, laboratory
+from ganlib import losses, metrics, networks, penalties
+from ganlib.lab import assets, flat, gan, laboratory
 from ganlib.lab.laboratory import ANCHORS, BATCH, BINS, LOSSES, SCORED
 
 EPSILON = 1e-4  # with 1e-8 Adam turns the rounding of tiny gradients into whole steps
@@ -37,7 +37,7 @@ def tensor(array: np.ndarray) -> torch.Tensor:
 
 # --- the step -------------------------------------------------------------------------------
 
-PENALTIES = {"none": None, "clip": None, "r1": step.r1, "gp": step.gradient_penalty}
+PENALTIES = {"none": None, "clip": None, "r1": penalties.r1, "gp": penalties.gradient_penalty}
 # Every loss without a penalty, every penalty with a pack; the loss menu is one and the same in all.
 GAMES = [(loss, "none", 1) for loss in LOSSES] + [
     ("non-saturating", "r1", 1), ("wasserstein", "gp", 1), ("wasserstein", "clip", 1),
@@ -56,11 +56,11 @@ def test_the_module_takes_the_librarys_step(loss: str, penalty: str, pack: int) 
     objective = LOSSES[loss].loss
     if loss == "least-squares":  # the numbers themselves, in place of the menu's symbols
         objective = losses.least_squares(-1.0, 0.8, 0.5)
-    game = step.Step(
+    game = flat.FlatStep(
         networks.mlp(laboratory.LATENT, 64, 64, 2), networks.mlp(2 * pack, 64, 64, 1), objective,
         PENALTIES[penalty], pack=pack,
     )  # fmt: skip
-    numbers = step.settings(
+    numbers = flat.settings(
         learning_rate=(1e-3, 2e-3), epsilon=EPSILON, penalty=0.3,
         clip=0.1 if penalty == "clip" else math.inf,
     )  # fmt: skip
@@ -89,23 +89,23 @@ def test_a_smaller_batch_is_drawn_once_and_repeated(batch: int, pack: int, laten
     assert (seen["latent"][:, latent:] == 0).all()
     assert (seen["latent"][:, :latent] != 0).all()
     # So its loss is that of the smaller batch alone.
-    game = step.Step(
+    game = flat.FlatStep(
         networks.mlp(8, 64, 64, 2), networks.mlp(2 * pack, 64, 64, 1), losses.non_saturating(),
-        step.gradient_penalty, pack=pack,
+        penalties.gradient_penalty, pack=pack,
     )  # fmt: skip
     again = gan.Run(run.settings)
     state = tensor(buffers(again)["state"])
     again.discriminator()
     small = [tensor(seen[name])[:rows] for name, rows in
              (("real", batch), ("latent", batch), ("mix", batch // pack))]  # fmt: skip
-    _, loss = game.discriminator_step(state, *small, step.settings())
+    _, loss = game.discriminator_step(state, *small, flat.settings())
     assert again.loss["d"] == pytest.approx(loss.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("latent", [1, 2, 8])
 def test_initial_weights_are_those_of_torchs_layers(latent: int) -> None:
     run = gan.Run(gan.settings(latent=latent, seed=5))
-    game = step.Step(networks.mlp(8, 64, 64, 2), networks.mlp(2, 64, 64, 1), losses.minimax())
+    game = flat.FlatStep(networks.mlp(8, 64, 64, 2), networks.mlp(2, 64, 64, 1), losses.minimax())
     state = tensor(buffers(run)["state"])
     total = sum(w.numel() for m in (game.generator, game.discriminator) for w in m.parameters())
     assert (state[total:] == 0).all()
@@ -184,7 +184,7 @@ def test_what_is_looked_at() -> None:
     for _ in range(5):
         run.both()
     seen = run.record()
-    game = step.Step(
+    game = flat.FlatStep(
         networks.mlp(8, 64, 64, 2), networks.mlp(4, 64, 64, 1), losses.non_saturating(), pack=2
     )
     state = tensor(seen.state)
@@ -480,3 +480,13 @@ def test_a_preset_does_what_its_text_says(name: str) -> None:
     preset = gan.PRESETS[name]
     for seed in range(3):
         assert preset.holds(gan.GanLab(name).run(preset.steps, seed=seed)), f"seed {seed}"
+
+
+@pytest.mark.parametrize(("c", "holds"), [(0.0, False), (1.0, True)])
+def test_the_least_squares_lesson_says_what_its_chapter_proves(c: float, holds: bool) -> None:
+    # At c = (a + b)/2 the push to the data is zero to first order; at c = b there is one.
+    preset = gan.PRESETS["least-squares"]
+    lab = gan.GanLab("least-squares", a=-1.0, b=1.0, c=c)
+    for seed in range(3):
+        assert preset.holds(lab.run(preset.steps, seed=seed)) == holds, f"seed {seed}"
+    assert "minimise" not in preset.suggestion

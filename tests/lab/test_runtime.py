@@ -20,8 +20,8 @@ pytest.importorskip("wasmtime")
 
 import wasmtime
 
-from ganlib import losses, networks, step
-from ganlib.lab import runtime
+from ganlib import losses, networks, penalties
+from ganlib.lab import flat, runtime
 from ganlib.lab.compiler import Buffer, Module, Signature, compile_functions
 from ganlib.lab.runtime import start
 
@@ -98,13 +98,13 @@ def test_noise_has_the_bits_of_v8(run: Any) -> None:
 
 
 def test_ten_training_steps_have_the_bits_of_v8(run: Any) -> None:
-    game = step.Step(
+    game = flat.FlatStep(
         networks.mlp(2, 8, 8, 2, seed=1),
         networks.mlp(2, 8, 8, 1, seed=2),
         losses.non_saturating(),
-        penalty=step.gradient_penalty,
+        penalty=penalties.gradient_penalty,
     )
-    state, settings = game.initial(), step.settings()
+    state, settings = game.initial(), flat.settings()
     real, latent, mix = torch.zeros(BATCH, 2), torch.zeros(BATCH, 2), torch.zeros(BATCH, 1)
 
     def d(state, real, latent, mix, settings):  # type: ignore[no-untyped-def]

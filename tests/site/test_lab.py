@@ -8,20 +8,17 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import pytest
-from test_pages import ENLIVEN, OVERFLOW, Visit
+from browsing import ENLIVEN, OVERFLOW, Visit
+from figures import FIGURES, INTERACT, LIVE, PAGES, PROBE, READ, Live, Reading, Twin, figures
 
 from ganlib.lab import gan
-from ganlib.lab.compiler import Buffer, Module, Signature
-from ganlib.lab.runtime import start
 from tools import build_site
-from tools.sources import ROOT, SITE, chapters, code_cells, toc
+from tools.sources import ROOT, SITE, chapters, code_cells
 
 # ---- the loader, with a widget that shows what it was given -------------------------------------
 
@@ -215,59 +212,6 @@ def test_a_widget_that_throws_leaves_the_still(probes: Path, watch: Any) -> None
 # ---- every live figure of the site --------------------------------------------------------------
 
 LIMIT = 30_000  # bytes over the wire: script and module of one widget
-LIVE = SITE / build_site.LIVE
-
-
-def figures(name: str) -> list[str]:
-    """The states of a page's live figures, by name of their file."""
-    path = SITE / f"{name}.html"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return re.findall(r'<div class="ganlib-live" data-state="[^"]*/([\w-]+)\.js"', text)
-
-
-PAGES = [name for name in toc() if figures(name)]
-
-
-def announced(name: str) -> Any:
-    """What a script of a state or a module announces."""
-    text = (LIVE / f"{name}.js").read_text(encoding="utf-8")
-    return json.loads(text[text.index(", ") + 2 : text.rindex(");")])
-
-
-@dataclass(frozen=True)
-class Live:
-    """One live figure of the site, from its files."""
-
-    page: str
-    number: int
-    state: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return f"{self.page}, {self.state['name']}"
-
-    def module(self, name: str) -> Module:
-        wasm = zlib.decompress(base64.b64decode(announced(self.state["modules"][name])))
-
-        def buffers(given: dict[str, Any]) -> dict[str, Buffer]:
-            return {
-                key: Buffer(one["index"], tuple(one["shape"]), one["dtype"])
-                for key, one in given.items()
-            }
-
-        functions = {
-            key: Signature(buffers(one["inputs"]), buffers(one["outputs"]))
-            for key, one in self.state["metadata"][name].items()
-        }
-        return Module(wasm, functions, "")
-
-
-FIGURES = [
-    Live(page, number, announced(state))
-    for page in PAGES
-    for number, state in enumerate(figures(page))
-]
-INTERACT = [figure for figure in FIGURES if figure.state["widget"] == "interact"]
 
 
 def per(given: list[Live]) -> Any:
@@ -312,88 +256,12 @@ def test_script_and_module_are_small(figure: Live) -> None:
         assert size <= LIMIT, f"{figure.name}: {size} bytes with the module {name}"
 
 
-# Remembers, for each figure, the model that it got and the modules and workers that it started.
-PROBE = """(() => {
-  const instantiate = WebAssembly.instantiate, started = [];
-  WebAssembly.instantiate = async (...given) => {
-    const made = await instantiate.apply(WebAssembly, given);
-    if (made.instance) started.push(made.instance.exports);
-    return made;
-  };
-  const frames = window.frames_of_workers = [];
-  window.Worker = class extends Worker {
-    constructor(...given) {
-      super(...given);
-      const place = frames.push(null) - 1;
-      this.addEventListener('message', ({ data }) => {
-        if (data.type === 'frame') frames[place] = data.frame;
-      });
-    }
-  };
-  let live, turn = Promise.resolve();
-  const one = async (render, given) => {
-    const before = started.length, first = frames.length, cleanup = await render(given);
-    given.el.closest('.ganlib-live').probe =
-      { model: given.model, exports: started.slice(before), first };
-    return cleanup;
-  };
-  const wrapped = (widget) => (kind, digest, { render, ...rest }) => widget(kind, digest, {
-    ...rest, render: (given) => (turn = turn.catch(() => {}).then(() => one(render, given))) });
-  Object.defineProperty(window, 'ganlibLive', {
-    get: () => live, set: (v) => { live = { ...v, widget: wrapped(v.widget) }; } });
-})()"""
-# The buffers of a figure's function, byte by byte, what it says, and what it shows.
-READ = """async (number) => {
-  await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)));
-  const element = document.querySelectorAll('.ganlib-live')[number];
-  const { model, exports: [wasm] } = element.probe;
-  const { inputs, outputs } = model.get('metadata').main.figure;
-  const width = { float32: 4, float64: 8, int64: 8, int32: 4, bool: 1 };
-  const bytes = (buffers) => Object.fromEntries(Object.entries(buffers).map(([name, b]) => [
-    name, [...new Uint8Array(wasm.memory.buffer, wasm.address(b.index),
-      width[b.dtype] * b.shape.reduce((x, y) => x * y, 1))]]));
-  const paint = [...element.querySelectorAll('canvas')].map(c => c.toDataURL()).join();
-  const view = element.querySelector('.ganlib-view');
-  return { inputs: bytes(inputs), outputs: bytes(outputs), values: model.get('values'),
-    paint, text: view.innerText, numbers: (view.querySelector('.live-numbers') || {}).innerText };
-}"""
-
-
 @pytest.fixture(scope="module")
 def wide(chromium: Any) -> Iterator[Any]:
     made = chromium.new_context(viewport={"width": 1280, "height": 900})
     made.add_init_script(PROBE)
     yield made
     made.close()
-
-
-class Reading:
-    """What one figure holds and shows at one moment."""
-
-    def __init__(self, figure: Live, seen: dict[str, Any]) -> None:
-        signature = figure.state["metadata"]["main"]["figure"]
-
-        def arrays(part: str) -> dict[str, np.ndarray]:
-            return {
-                name: np.frombuffer(bytes(seen[part][name]), one["dtype"]).reshape(one["shape"])
-                for name, one in signature[part].items()
-            }
-
-        self.inputs, self.outputs = arrays("inputs"), arrays("outputs")
-        self.values, self.text = seen["values"], seen["text"]
-        self.shown = (seen["paint"], seen["numbers"])
-
-    def same_outputs(self, other: dict[str, np.ndarray]) -> list[str]:
-        """The outputs that differ from others by a bit; a NaN is a NaN."""
-        return [
-            name
-            for name, mine in self.outputs.items()
-            if not np.array_equal(mine, other[name], equal_nan=mine.dtype.kind == "f")
-        ]
-
-    def holes(self) -> int:
-        """Values that are not finite."""
-        return sum(int((~np.isfinite(a)).sum()) for a in self.outputs.values())
 
 
 def moves(page: Any, control: dict[str, Any], box: Any) -> Iterator[tuple[Any, float]]:
@@ -429,25 +297,14 @@ def test_controls_move_what_they_should_and_numbers_are_the_modules(
     assert {fate for _, fate in page.evaluate(ENLIVEN)} == {"yes"}
     element = page.locator(".ganlib-live").nth(figure.number)
     element.scroll_into_view_if_needed()
-    running = start(figure.module("main"))
-    twin = running.functions["figure"]
+    twin = Twin(figure)
     controls = figure.state["spec"]["controls"]
     faults: list[str] = []
 
     def read(where: str) -> Reading:
         """Read the page, and hold it against the same module in Python."""
         now = Reading(figure, page.evaluate(READ, figure.number))
-        for control in controls:
-            argument, value = twin.inputs[control["name"]], now.values[control["name"]]
-            if control["kind"] == "noise":
-                running.draw(control["noise"], argument, value, control["stream"])
-            else:
-                argument[...] = value
-            if not np.array_equal(argument, now.inputs[control["name"]]):
-                faults.append(f"{where}: the input {control['name']} is not what Python makes")
-        twin.run()
-        for name in now.same_outputs(dict(twin.outputs)):
-            faults.append(f"{where}: the output {name} differs from Python's")
+        faults.extend(f"{where}: {fault}" for fault in twin.differs(now))
         if now.holes() and "not finite" not in now.text:
             faults.append(f"{where}: {now.holes()} values are not finite, and nothing says so")
         return now
@@ -480,13 +337,37 @@ def test_controls_move_what_they_should_and_numbers_are_the_modules(
     assert not faults, f"{figure.name}:\n" + "\n".join(faults)
 
 
+def check_stills(page: Any) -> None:
+    """Each figure of the page is a picture with words and numbers."""
+    lives = page.locator(".ganlib-live")
+    for number in range(lives.count()):
+        image = lives.nth(number).locator(".ganlib-still img")
+        assert image.is_visible()
+        assert len((image.get_attribute("alt") or "").split()) >= 4
+        box = image.bounding_box()
+        assert box is not None
+        assert box["width"] > 200
+        assert box["height"] > 100
+        assert lives.nth(number).locator(".ganlib-still td").count() > 0
+        assert not lives.nth(number).locator(".ganlib-view").is_visible()
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_is_fetched_before_it_is_near_the_view(
+def test_without_scripts_each_figure_is_a_still_with_its_numbers(
     name: str, address: str, chromium: Any
 ) -> None:
-    context = chromium.new_context(viewport={"width": 1280, "height": 300})
-    visit = Visit(context, f"{address}/{name}.html")
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/{name}.html", wait_until="load")
+    check_stills(page)
+    page.locator(".ganlib-still summary").first.click()
+    assert page.locator(".ganlib-still table").first.is_visible()
+    context.close()
+
+
+def check_nothing_is_fetched_early(visit: Visit, near_the_view: int) -> None:
+    """What lies far below the view of a page just opened was not asked for."""
     visit.page.wait_for_timeout(200)
     asked = {url.rsplit("/", 1)[-1] for url in visit.requested if "/_static/live/" in url}
     asked = {file for file in asked if not file.startswith("page-")}
@@ -495,56 +376,25 @@ def test_nothing_is_fetched_before_it_is_near_the_view(
         "[f.dataset.state.split('/').at(-1), f.getBoundingClientRect().top, f.dataset.live])"
     )
     # The page grows while its formulas are set: what lies far below was never near.
-    far = {state for state, top, _ in tops if top > 1200}
-    near = {state for state, top, _ in tops if top <= 1200}
+    far = {state for state, top, _ in tops if top > near_the_view}
+    near = {state for state, top, _ in tops if top <= near_the_view}
     assert not asked & (far - near)
     if not near:
         assert asked == set()
-    assert not [live for state, top, live in tops if top > 1200 and live]
-    context.close()
+    assert not [live for state, top, live in tops if top > near_the_view and live]
 
 
+# One load of a page serves all that a phone shows: a page takes seconds to set its formulas.
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PAGES)
-def test_without_scripts_and_on_paper_each_figure_is_a_still_with_its_numbers(
+def test_figures_come_when_near_fit_a_phone_follow_the_theme_and_print(
     name: str, address: str, chromium: Any
 ) -> None:
-    def check(page: Any) -> None:
-        lives = page.locator(".ganlib-live")
-        for number in range(lives.count()):
-            image = lives.nth(number).locator(".ganlib-still img")
-            assert image.is_visible()
-            assert len((image.get_attribute("alt") or "").split()) >= 4
-            box = image.bounding_box()
-            assert box is not None
-            assert box["width"] > 200
-            assert box["height"] > 100
-            assert lives.nth(number).locator(".ganlib-still td").count() > 0
-            assert not lives.nth(number).locator(".ganlib-view").is_visible()
-
-    bare = chromium.new_context(java_script_enabled=False)
-    page = bare.new_page()
-    page.goto(f"{address}/{name}.html", wait_until="load")
-    check(page)
-    page.locator(".ganlib-still summary").first.click()
-    assert page.locator(".ganlib-still table").first.is_visible()
-    bare.close()
-
-    context = chromium.new_context()
-    visit = Visit(context, f"{address}/{name}.html")
-    visit.page.evaluate(ENLIVEN)
-    visit.page.emulate_media(media="print")
-    check(visit.page)
-    assert visit.page.locator(".ganlib-still table").first.is_visible()
-    context.close()
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("name", PAGES)
-def test_figures_fit_a_phone_and_follow_the_theme(name: str, address: str, chromium: Any) -> None:
-    context = chromium.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
+    context = chromium.new_context(viewport={"width": 360, "height": 300}, has_touch=True)
     visit = Visit(context, f"{address}/{name}.html")
     page = visit.page
+    check_nothing_is_fetched_early(visit, 1200)
+    page.set_viewport_size({"width": 360, "height": 740})
     assert {fate for _, fate in page.evaluate(ENLIVEN)} == {"yes"}
     narrow = page.evaluate(OVERFLOW)
     assert narrow["scroll"] <= narrow["width"], narrow
@@ -564,6 +414,9 @@ def test_figures_fit_a_phone_and_follow_the_theme(name: str, address: str, chrom
         "f => getComputedStyle(f.parentElement).backgroundColor)"
     )
     assert set(grounds) == {"rgba(0, 0, 0, 0)"}, "the theme puts a light ground under outputs"
+    page.emulate_media(media="print")
+    check_stills(page)
+    assert page.locator(".ganlib-still table").first.is_visible()
     assert visit.complaints == []
     context.close()
 

@@ -8,21 +8,14 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
-from conftest import page_names
+from browsing import ENLIVEN, OVERFLOW, Visit, page_names
 
 from tools.sources import toc
 from tools.vendor import TEST_ASSETS
 
 LIMIT = 1_000_000  # bytes over the wire, compressed, of a page with mathematics
-PLACES = ("127.0.0.1", "localhost")
 COMPRESSED = (".html", ".js", ".css", ".svg", ".json", ".ttf")
 
-SETTLED = """async () => {
-  await (window.MathJax && MathJax.startup ? MathJax.startup.promise : null);
-  await document.fonts.ready;
-  await Promise.all([...document.images].map(i => { i.loading = 'eager';
-    return i.complete ? null : new Promise(r => { i.onload = i.onerror = r; }); }));
-}"""
 # What a reader would see as broken: formulas left as TeX, pictures without words or without pixels.
 LOOK = """() => {
   const main = document.querySelector('main') || document.body;
@@ -48,35 +41,6 @@ LOOK = """() => {
       && i.offsetParent !== null).map(i => i.src),
     h1: [...document.querySelectorAll('main h1')].filter(e => e.offsetParent !== null).length,
   };
-}"""
-# Scroll from one live figure to the next until each has drawn, and back; the fate of each.
-ENLIVEN = """async () => {
-  const figures = [...document.querySelectorAll('.ganlib-live')];
-  const until = Date.now() + 20000;
-  for (const figure of figures) {
-    figure.scrollIntoView({ block: 'center', behavior: 'instant' });
-    while (!figure.dataset.live && Date.now() < until) await new Promise(r => setTimeout(r, 20));
-  }
-  await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)));
-  scrollTo({ top: 0, behavior: 'instant' });
-  return figures.map(f => [f.dataset.name, f.dataset.live ?? 'never near the view']);
-}"""
-OVERFLOW = """() => {
-  const width = document.documentElement.clientWidth;
-  const wide = [];
-  for (const e of document.querySelectorAll('main *')) {
-    const box = e.getBoundingClientRect();
-    if (box.width && box.right > width + 1 && getComputedStyle(e).position !== 'fixed') {
-      let inside = false;
-      for (let p = e.parentElement; p; p = p.parentElement)
-        if (getComputedStyle(p).position === 'fixed') inside = true;
-        else if (/(auto|scroll|hidden|clip)/.test(getComputedStyle(p).overflowX)
-            && p.getBoundingClientRect().right <= width + 1 && p !== document.body
-            && p !== document.documentElement) inside = true;
-      if (!inside) wide.push(e.tagName + '.' + e.className + ' ' + Math.round(box.right));
-    }
-  }
-  return { scroll: document.documentElement.scrollWidth, width, wide: wide.slice(0, 5) };
 }"""
 DARK = """() => {
   document.documentElement.dataset.mode = 'dark';
@@ -104,43 +68,6 @@ def wire_size(site: Path, name: str) -> int:
     path = site / name
     content = path.read_bytes()
     return len(gzip.compress(content, 6)) if path.suffix in COMPRESSED else len(content)
-
-
-class Visit:
-    """One load of one page, with all that the browser complained about."""
-
-    def __init__(self, context: Any, url: str) -> None:
-        self.outside: list[str] = []
-        self.complaints: list[str] = []
-        self.failed: list[str] = []
-        self.requested: set[str] = set()
-        self.page = context.new_page()
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)[:300]))
-        self.page.on("requestfailed", lambda r: self.failed.append(r.url))
-        self.page.on("response", self._response)
-        self.page.route("**/*", self._route)
-        self.page.goto(url, wait_until="load")
-        if url.endswith("/index.html") and not url.endswith("/book/index.html"):
-            self.page.wait_for_url("**/book/index.html")  # it forwards to the first page
-        self.page.evaluate(SETTLED)
-
-    def _console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.type}: {message.text[:300]}")
-
-    def _response(self, response: Any) -> None:
-        self.requested.add(response.url)
-        if response.status >= 400:
-            self.failed.append(f"{response.status} {response.url}")
-
-    def _route(self, route: Any) -> None:
-        url = urlparse(route.request.url)
-        if url.scheme in ("http", "https", "ws", "wss") and url.hostname not in PLACES:
-            self.outside.append(route.request.url)
-            route.abort()
-        else:
-            route.continue_()
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ that name in ``engine.js``; the two change together.
 from __future__ import annotations
 
 from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
-from ganlib.lab.gan.presets import PRESETS, Preset, landings_left, pull
+from ganlib.lab.gan.presets import COUNTED, PRESETS, Preset, landings_left, pull
 from ganlib.lab.gan.run import Record, Run
 from ganlib.lab.gan.widget import GanLab
 
 __all__ = [
-    "CONTROLS", "DEFAULTS", "PRESETS", "TARGETS", "GanLab", "Preset", "Record", "Run",
+    "CONTROLS", "COUNTED", "DEFAULTS", "PRESETS", "TARGETS", "GanLab", "Preset", "Record", "Run",
     "landings_left", "pull", "settings",
 ]  # fmt: skip

@@ -43,13 +43,16 @@ def pull(record: Record) -> float:
 _CHASE = {"rate_d": 1e-4}
 _STRONG_D = {"rate_d": 1e-2, "rate_g": 3e-5, "epsilon": 1e-2, "critic_steps": 10}
 
-#: The lessons. Each claim was counted over seeds 0 to 9 with :meth:`GanLab.run`, and is tested on
-#: some of them: ``all(p.holds(GanLab(name).run(p.steps, seed=s)) for s in range(10))``.
+#: Seeds that chose nothing (the settings were chosen on others): the lessons are counted on them.
+COUNTED = range(100, 112)
+
+#: The lessons. Each claim was counted with :meth:`GanLab.run`:
+#: ``sum(p.holds(GanLab(name).run(p.steps, seed=s)) for s in COUNTED)``.
 PRESETS: dict[str, Preset] = {
     "collapse": Preset(
         "Collapse",
         "D learns ten times more slowly than G. After 1,000 steps G covers at most half of the 8 "
-        "modes, in 10 of 10 seeds.",
+        "modes, in 12 of the 12 seeds 100 to 111.",
         "let D see two samples at once, or set both rates to 0.001.",
         _CHASE,
         1000,
@@ -58,7 +61,8 @@ PRESETS: dict[str, Preset] = {
     "packing": Preset(
         "A cure: packing",
         "The settings of the collapse, but D sees two samples at once. After 1,000 steps all 8 "
-        "modes are covered in 10 of 10 seeds; yet under 35 % of the samples are of high quality.",
+        "modes are covered, yet under 35 % of the samples are of high quality, in 12 of the 12 "
+        "seeds 100 to 111.",
         "compare with D seeing one sample, from the same seed; then four.",
         {**_CHASE, "pack": 2},
         1000,
@@ -67,7 +71,7 @@ PRESETS: dict[str, Preset] = {
     "healthy": Preset(
         "Equal rates",
         "Both players learn at the rate 0.001. After 800 steps all 8 modes are covered, and 30 % "
-        "of the samples or more are of high quality, in 10 of 10 seeds.",
+        "of the samples or more are of high quality, in 10 of the 12 seeds 100 to 111.",
         "lower the rate of D step by step: where do modes begin to go?",
         {},
         800,
@@ -76,8 +80,8 @@ PRESETS: dict[str, Preset] = {
     "oscillation": Preset(
         "Oscillation",
         "The settings of the collapse, with an eye on time. Within 1,000 steps the share of "
-        "high-quality samples reaches 30 % and falls below 10 % again in 10 of 10 seeds: G goes "
-        "to a mode, D learns it, G leaves.",
+        "high-quality samples reaches 30 % and falls below 10 % again in 11 of the 12 seeds 100 "
+        "to 111: G goes to a mode, D learns it, G leaves.",
         "slow motion, and the high-quality share; then set the rate of D to 0.001.",
         _CHASE,
         1000,
@@ -86,7 +90,8 @@ PRESETS: dict[str, Preset] = {
     "r1": Preset(
         "A cure: R1",
         "The Wasserstein loss with the R1 penalty on two Gaussians. After 600 steps both are "
-        "covered, and 80 % of the samples or more are of high quality, in 10 of 10 seeds.",
+        "covered, and 80 % of the samples or more are of high quality, in 11 of the 12 seeds 100 "
+        "to 111.",
         "set the penalty to none, train for 1,000 steps, and try seeds 0 to 3: do they stay?",
         {"loss": "wasserstein", "target": "two", "penalty": "r1"},
         600,
@@ -94,10 +99,10 @@ PRESETS: dict[str, Preset] = {
     ),
     "saturation": Preset(
         "Saturation",
-        "A strong D and the minimax loss. After 100 steps D tells every sample from the data: the "
-        "gradient that reaches a sample is below 0.01 on average, in 10 of 10 seeds, and no mode "
-        "is covered.",
-        "change the loss to non-saturating: how long are the arrows now?",
+        "A strong D and the minimax loss. After 100 steps the gradient that reaches a sample is "
+        "below 0.01 on average, and no mode is covered, in 9 of the 12 seeds 100 to 111.",
+        "tick “pull on samples” and read the strongest pull (arrows are scaled to fit). Then "
+        "change the loss to non-saturating, reset, and read it again after 100 steps.",
         {**_STRONG_D, "loss": "minimax"},
         100,
         lambda record: pull(record) < 0.01 and record.last("modes") == 0,
@@ -105,7 +110,7 @@ PRESETS: dict[str, Preset] = {
     "wasserstein": Preset(
         "Wasserstein with penalty",
         "Five steps of the critic, gradient penalty 0.1. After 300 steps all 8 modes are covered "
-        "in 10 of 10 seeds.",
+        "in 12 of the 12 seeds 100 to 111.",
         "take the penalty away, or clip the weights in its place.",
         {"loss": "wasserstein", "penalty": "gp", "weight": 0.1, "critic_steps": 5, "beta2": 0.9},
         300,
@@ -114,17 +119,18 @@ PRESETS: dict[str, Preset] = {
     "least-squares": Preset(
         "Least squares",
         "Targets 0, 1, 1 and equal rates. After 800 steps all 8 modes are covered, and 35 % of "
-        "the samples or more are of high quality, in 10 of 10 seeds.",
-        "set a = -1, b = 1, c = 0, which makes the generator minimise a divergence.",
+        "the samples or more are of high quality, in 12 of the 12 seeds 100 to 111.",
+        "set a = -1, b = 1, c = 0: with D at its best, nothing pushes a G that is slightly wrong "
+        "back to the data, to first order. How many modes now? Then set c = 1.",
         {"loss": "least-squares"},
         800,
         lambda record: record.last("modes") == 8 and record.last("quality") >= 0.35,
     ),
     "grid": Preset(
         "A grid of 25",
-        "R1 with weight 0.1, no momentum. After 600 steps at least 20 of the 25 modes are covered "
-        "in 10 of 10 seeds, yet no more than 25 % of the samples are of high quality: modes "
-        "covered is not quality.",
+        "R1 with weight 0.1, no momentum. After 600 steps at least 20 of the 25 modes are covered, "
+        "yet no more than 25 % of the samples are of high quality, in 12 of the 12 seeds 100 to "
+        "111: modes covered is not quality.",
         "take the penalty away and train for 1,000 steps.",
         {"target": "grid", "penalty": "r1", "weight": 0.1, "beta1": 0.0, "beta2": 0.99},
         600,
@@ -132,7 +138,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "swiss-roll": Preset(
         "Swiss roll",
-        "R1 with weight 0.1. After 400 steps the divergence is below 0.35 nats in 10 of 10 seeds.",
+        "R1 with weight 0.1. After 400 steps the divergence is below 0.35 nats in 12 of the 12 "
+        "seeds 100 to 111.",
         "play on: does it stay there? Then raise the weight of R1.",
         {"target": "swiss-roll", "penalty": "r1", "weight": 0.1},
         400,

@@ -3,6 +3,16 @@
 A key is the name an answer cell defines first, a value the whole cell.
 """
 
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+FULL = 25.0  # points for right answers, all but the question that a person reads
+
 #: Right, in another style than the instructor's: other functions, other algebra, other symbols.
 RIGHT = {
     "discriminator_loss": """
@@ -268,3 +278,62 @@ import ganlib.losses
 discriminator_loss_from_logits = ganlib.losses.minimax().discriminator
 """,
 }
+
+#: What each of them loses: question, points, and words of the lesson.
+WRONG = [
+    ("sign_lost", "q1", 2, "the sign"),
+    ("sign_lost", "q2", 3, "the sign"),
+    ("sign_lost", "q3", 3, "the sign"),
+    ("sign_lost", "q4", 2, "a sign: set the derivative"),
+    ("sign_lost", "q5", 2, "a sign: set the derivative"),
+    ("sign_lost", "q6", 1, "constant: the sign"),
+    ("sign_lost", "q7", 2, "the sign: a squared distance"),
+    ("sign_lost", "q9", 2, "the loss has lost its sign"),
+    ("half_missing", "q1", 2, "one half is missing: only the real samples count"),
+    ("half_missing", "q2", 3, "one half is missing: the real half"),
+    ("half_missing", "q6", 3, "one half is missing: the term q log(1 - D)"),
+    ("half_missing", "q6", 3, "KL(Q || M) is absent"),
+    ("half_missing", "q6", 3, "p + q integrates to 2, not to 1"),
+    ("half_missing", "q7", 2, "one half is missing: the generated samples"),
+    ("half_missing", "q8", 2, "one half is missing: the mean over real samples"),
+    ("swapped", "q1", 2, "real and fake are swapped"),
+    ("swapped", "q2", 3, "real and fake are swapped"),
+    ("swapped", "q3", 3, "this is the non-saturating loss"),
+    ("swapped", "q3", 3, "this is the saturating loss"),
+    ("swapped", "q4", 2, "real and fake are swapped"),
+    ("swapped", "q5", 2, "real and fake are swapped"),
+    ("swapped", "q7", 2, "real and fake are swapped"),
+    ("swapped", "q9", 2, "Real and fake are swapped"),
+    ("log_of_zero", "q2", 2, "the log of zero"),
+    ("log_of_zero", "q3", 1, "the log of zero"),
+    ("log_of_zero", "q8", 2, "0/0"),
+    ("assorted", "q1", 2, "one mean over both batches joined"),
+    ("assorted", "q2", 2, "an epsilon (or a clamp) inside the logarithm"),
+    ("assorted", "q3", 2, "it must be one number (shape ())"),
+    ("assorted", "q4", 2, "D_gan is empty"),
+    ("assorted", "q5", 2, "contains c; it may depend on a, b, p, q only"),
+    ("assorted", "q6", 2, "(p + q)/2: its one half is missing"),
+    ("assorted", "q6", 2, "p + q integrates to 2, not to 1"),
+    ("assorted", "q7", 1, "the factor 1/2 is missing"),
+    ("assorted", "q8", 4, "this is k0 of C; the question asks for 2C"),
+    ("assorted", "q8", 4, "this is C, not 2C"),
+    ("assorted", "q9", 1, "the same seed gave two different lines"),
+]
+
+
+def fill(student: Path, answers: dict[str, str], proof: str = "") -> NotebookNode:
+    """The student's notebook with its answer cells replaced."""
+    notebook = nbformat.read(student, as_version=4)
+    used = set()
+    for cell in notebook.cells:
+        if "otter_answer_cell" not in cell.metadata.get("tags", []):
+            continue
+        if cell.cell_type == "markdown":
+            cell.source = proof or cell.source
+            continue
+        name = re.match(r"(?:def )?(\w+)", cell.source)[1]  # type: ignore[index]
+        if name in answers:
+            cell.source = answers[name].strip("\n")
+            used.add(name)
+    assert used == set(answers), f"no cell for {set(answers) - used}"
+    return notebook

@@ -1,0 +1,249 @@
+"""A run on disk: written whole or not at all, and refused where it belongs to another run.
+
+A file holds plain data alone (tensors, numbers, strings, lists, dictionaries), so reading one
+runs no code. It is written beside its name, flushed, then renamed: a half-written file never has
+the name, and the one before stays whole when a disk is full. Two runs on one file are told so.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import hashlib
+import itertools
+import os
+import re
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+__all__ = ["Checkpoint", "described", "detached", "digest", "plain", "unplain"]
+
+_FORMAT = "ganlib.training.fit 2"
+
+
+class Checkpoint:
+    """The file of one run.
+
+    Parameters
+    ----------
+    path
+        Where it is, or will be.
+    settings
+        What has to be the same when the run goes on: names and values of plain data.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.settings = {name: plain(value, name) for name, value in settings.items()}
+        self._mine: tuple[int, int] | None = None
+        if self.path.is_dir():
+            raise ValueError(f"{self.path} is a folder; name a file in it, such as run.pt")
+        for left in self.path.parent.glob(f"{self.path.name}.*.partial"):
+            if not _alive(left.name.split(".")[-2]):
+                left.unlink(missing_ok=True)  # of a run that was killed while it wrote
+
+    def exists(self) -> bool:
+        """Whether there is a file to go on from."""
+        return self.path.exists()
+
+    def save(self, content: Mapping[str, Any]) -> None:
+        """Write ``content``: tensors and plain data, by name.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the file of before is as it was.
+        RuntimeError
+            If another run has written the file since this one did.
+        """
+        if self._mine is not None and self._seen() != self._mine:
+            raise RuntimeError(
+                f"{self.path} was written by another run while this one trained; give each run a "
+                "file of its own. This run's last state was not saved"
+            )
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                torch.save({"format": _FORMAT, "settings": self.settings, **content}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.path)
+        except (OSError, RuntimeError) as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise OSError(
+                f"{self.path} could not be written ({str(error).splitlines()[0]}); free some space "
+                "or name a file in another folder. What stood there before is whole"
+            ) from error
+        self._mine = self._seen()
+
+    def load(self) -> dict[str, Any]:
+        """What was saved.
+
+        Raises
+        ------
+        ValueError
+            If the file is no checkpoint of a fit, or was written by a run with other settings:
+            the message names the first one that differs.
+        """
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(
+                f"{self.path} is not a checkpoint of fit, or is damaged "
+                f"({type(error).__name__}); name another file"
+            ) from error
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise ValueError(
+                f"{self.path} is a torch file, but not a checkpoint of this version's fit; name "
+                "another file"
+            )
+        theirs = content["settings"]
+        for name, value in self.settings.items():
+            if theirs.get(name) != value:
+                other, mine = _where_they_differ(theirs.get(name), value)
+                raise ValueError(
+                    f"{self.path} was written by a run with {name} = {other}, this run has {mine}; "
+                    "use the same to go on with it, or name another file"
+                )
+        self._mine = self._seen()
+        return content
+
+    def _seen(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+
+def _where_they_differ(theirs: Any, mine: Any) -> tuple[Any, Any]:
+    """Two values, or of two networks the first lines that are not the same."""
+    if not (isinstance(theirs, str) and isinstance(mine, str) and "\n" in theirs + mine):
+        return theirs, mine
+    pairs = itertools.zip_longest(theirs.splitlines(), mine.splitlines(), fillvalue="nothing")
+    return next((a.strip(), b.strip()) for a, b in pairs if a != b)
+
+
+def _alive(process: str) -> bool:
+    if not process.isdigit():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# --- what can be saved ---------------------------------------------------------------------------
+
+
+def detached(value: Any) -> Any:
+    """A watched value as it is now: tensors copied and cut from the graph, containers too."""
+    return tree_map(lambda v: v.detach().clone() if isinstance(v, Tensor) else v, value)
+
+
+def plain(value: Any, name: str) -> Any:
+    """A value as plain data that :func:`unplain` turns back: what a checkpoint can hold.
+
+    Raises
+    ------
+    TypeError
+        For anything but numbers, strings, None, tensors, NumPy arrays and numbers, and lists,
+        tuples, named tuples and dictionaries of those.
+    """
+    if isinstance(value, np.generic):
+        return value.item()  # first: NumPy's float64 is a float, and yet not plain
+    if value is None or isinstance(value, (bool, int, float, str, Tensor)):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return {"numpy": torch.from_numpy(value.copy())}
+    if isinstance(value, Mapping):
+        return {"mapping": [[plain(k, name), plain(v, name)] for k, v in value.items()]}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        fields = {field: plain(v, name) for field, v in zip(value._fields, value, strict=True)}
+        return {"named": type(value).__name__, "fields": fields}
+    if isinstance(value, (list, tuple)):
+        return {type(value).__name__: [plain(v, name) for v in value]}
+    raise TypeError(
+        f"watch returned a {type(value).__name__} as {name!r}, which no checkpoint can hold; "
+        "return numbers, strings, tensors or arrays, or tuples, lists and dictionaries of them"
+    )
+
+
+def unplain(value: Any) -> Any:
+    """The inverse of :func:`plain`; a named tuple comes back with its name and fields."""
+    if not isinstance(value, dict):
+        return value
+    if "numpy" in value:
+        return value["numpy"].numpy()
+    if "mapping" in value:
+        return {k: unplain(v) for k, v in value["mapping"]}
+    if "named" in value:
+        fields = {field: unplain(v) for field, v in value["fields"].items()}
+        return collections.namedtuple(value["named"], fields)(**fields)  # type: ignore[misc]
+    return [unplain(v) for v in value["list"]] if "list" in value else tuple(
+        unplain(v) for v in value["tuple"]
+    )  # fmt: skip
+
+
+# --- what has to be the same ---------------------------------------------------------------------
+
+
+def digest(values: Any) -> str:
+    """Sixteen hexadecimal digits that tell tensors, or trees of them, apart."""
+    found = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            array = value.detach().cpu().contiguous()
+            found.update(f"{array.dtype}{tuple(array.shape)}".encode())
+            found.update(array.flatten().view(torch.uint8).numpy().tobytes())
+        else:
+            found.update(repr(value).encode())
+
+    tree_map(add, values)
+    return found.hexdigest()[:16]
+
+
+def described(value: Any, depth: int = 3) -> str:
+    """A function, a network, or plain data as a string that is the same in the next process.
+
+    A function is its name, the constants and names in its code, and the numbers and functions it
+    closes over: two lambdas that weight one penalty by 1 and by 10 are told apart. Integers count
+    in lambdas alone: a ``def`` that closes over one may be counting its calls.
+    """
+    if isinstance(value, Tensor):
+        return f"tensor {digest(value)}"
+    if isinstance(value, functools.partial):
+        return f"partial({described(value.func, depth)}, {value.args}, {value.keywords})"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(described(v, depth) for v in value)}]"
+    if not isinstance(value, types.FunctionType):
+        bare = repr(value) if value is None or depth else type(value).__name__
+        return re.sub(r" at 0x[0-9a-f]+", "", bare)
+    name = f"{value.__module__}.{value.__qualname__}"
+    if depth == 0:
+        return name
+    code = value.__code__
+    inside = [repr(c) for c in code.co_consts if isinstance(c, (bool, int, float, str, tuple))]
+    cells = [cell.cell_contents for cell in value.__closure__ or ()]
+    counts = (bool, int) if value.__name__ == "<lambda>" else ()
+    held = [
+        described(c, depth - 1)
+        for c in cells
+        if isinstance(c, (float, Tensor)) or callable(c) or type(c) in counts
+        if not isinstance(c, nn.Module)
+    ]
+    return f"{name}({', '.join([*code.co_names, *inside, *held])})"

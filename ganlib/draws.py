@@ -1,0 +1,99 @@
+"""What a run draws: real batches, latents, and the conditions that go with them.
+
+All draws come from torch generators on the CPU and then go where the networks are, so a run is
+the same on every device. A batch is x, or (x, y) with a condition y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ganlib.networks import latent_shape
+from ganlib.penalties import Batch, parts
+
+__all__ = ["Batches", "Conditions", "Data", "Latents", "Sampler", "latents", "real_batches"]
+
+
+class Sampler(Protocol):
+    """Anything that draws a batch: the data sets of :mod:`ganlib.data`, or your own."""
+
+    def sample(self, count: int, generator: torch.Generator) -> Batch: ...
+
+
+#: Samples (N, ...), with conditions (N, ...) as a pair, or what draws them.
+Data = Tensor | tuple[Tensor, Tensor] | Sampler
+Batches = Callable[[int, torch.Generator], Batch]
+Latents = Callable[[int, torch.Generator], Tensor]
+#: (count, torch.Generator) -> the conditions of as many generated samples.
+Conditions = Callable[[int, torch.Generator], Tensor]
+
+
+def real_batches(data: Data, like: Tensor) -> Batches:
+    """A function (count, torch.Generator) -> a batch of ``data``, where and as ``like`` is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no data: the message says what to pass.
+    """
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(d, Tensor) for d in data):
+        if len(data[0]) != len(data[1]):
+            raise ValueError(
+                f"there are {len(data[0])} samples and {len(data[1])} conditions; pass one each"
+            )
+    elif not isinstance(data, Tensor):
+        if hasattr(data, "to_numpy") or not callable(getattr(data, "sample", None)):
+            raise TypeError(
+                f"data is a {type(data).__name__}; pass a tensor of samples (N, ...), such as "
+                "torch.tensor(np.asarray(data), dtype=torch.float32), a pair (samples, "
+                "conditions), or an object with sample(count, generator), such as "
+                "ganlib.data.ring()"
+            )
+        sampler: Any = data
+        return lambda count, rng: _placed(sampler.sample(count, rng), like)
+    x, *_ = parts(data)
+    if x.ndim < 2 or len(x) == 0:
+        raise ValueError(
+            f"data has shape {tuple(x.shape)}; expected (N, ...) with N >= 1 samples: "
+            "one-dimensional data is (N, 1)"
+        )
+    if not torch.isfinite(x).all():
+        raise ValueError("data holds NaN or infinite values; remove those rows first")
+    held = _placed(data, like)
+
+    def from_tensors(count: int, rng: torch.Generator) -> Batch:
+        rows = torch.randint(len(x), (count,), generator=rng, device="cpu").to(like.device)
+        return held[rows] if isinstance(held, Tensor) else (held[0][rows], held[1][rows])
+
+    return from_tensors
+
+
+def latents(generator: nn.Module, latent: int | Latents | None, like: Tensor) -> Latents:
+    """A function (count, torch.Generator) -> latents, where and as ``like`` is.
+
+    Standard normal, of the shape that the generator's first layer takes
+    (:func:`ganlib.networks.latent_shape`), unless ``latent`` is a function that draws them.
+    """
+    if callable(latent):
+        return lambda count, rng: latent(count, rng).to(like.device, like.dtype)
+    shape = latent_shape(generator, latent)
+    return lambda count, rng: torch.randn(count, *shape, generator=rng, device="cpu").to(
+        like.device, like.dtype
+    )
+
+
+def _placed(batch: Any, like: Tensor) -> Batch:
+    if isinstance(batch, Tensor):
+        return batch.to(like.device, like.dtype)
+    if not (isinstance(batch, tuple) and len(batch) == 2):
+        raise TypeError(
+            f"the data's sample() returned a {type(batch).__name__}; it must return a tensor, or a "
+            "pair of tensors (samples, conditions)"
+        )
+    x, y = batch
+    y = y.to(like.device, like.dtype) if y.is_floating_point() else y.to(like.device)
+    return x.to(like.device, like.dtype), y

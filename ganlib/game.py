@@ -1,0 +1,234 @@
+"""Two players and what each of them pays, written once.
+
+A :class:`Game` is two networks, an objective and, where wanted, a penalty; its two costs are
+functions of the players *as they are called*. The two drivers of :mod:`ganlib.step` call them with
+a module that is trained in place, or with the same module bound to the weights of a state
+(:class:`Bound`), so there is one place where a real batch meets a fake one.
+
+With a condition y, a batch is a pair: latents (z, y) for a generator that takes two arguments,
+samples (x, y) for such a critic. The costs of algorithm 1 (Goodfellow et al. 2014) are derived in
+`the-game`; packs are PacGAN's (Lin et al. 2018).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ganlib.losses import Loss, non_saturating
+from ganlib.penalties import Batch, Critic, Penalty, parts, refuse_batch_normalisation, whole
+
+__all__ = ["Bound", "Game", "same_condition"]
+
+#: The settings of a game: ``penalty``, its weight, and a value for each symbol of the loss.
+Settings = Mapping[str, Tensor | float]
+
+
+@dataclass
+class Bound:
+    """A module with weights and buffers of a state in place of its own.
+
+    A call changes ``buffers``, which are copies made here, as it would change the module's: after
+    the last call they are the next state's.
+    """
+
+    module: nn.Module
+    weights: Mapping[str, Tensor]
+    buffers: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        self.buffers = {name: value.clone() for name, value in self.buffers.items()}
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        return functional_call(self.module, {**self.weights, **self.buffers}, inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """Two networks, an objective, a penalty: what each player pays.
+
+    Attributes
+    ----------
+    generator
+        From latents (N, ...) to samples shaped like the data; with a condition, from (z, y).
+    discriminator
+        From samples, with a condition from (x, y), to one raw output each, (N, 1) or (N,).
+    loss
+        The objective.
+    penalty
+        Added to the discriminator's cost (:mod:`ganlib.penalties`): a function of
+        (critic, real, fake, mix) or (critic, real, fake). It sees the critic as it is and changes
+        none of its buffers.
+    joined
+        Real and fake samples go through the discriminator as one batch. Only a discriminator that
+        looks across its batch (batch normalisation) can tell; apart, as most implementations
+        have them, is the default.
+    pack
+        The discriminator sees this many samples at once, side by side along the first axis of a
+        sample: its input is that many times as wide, and a batch is a multiple of it.
+    autocast
+        Run both networks in this dtype, such as ``torch.bfloat16``, where ``torch.autocast``
+        allows it; costs are computed in float32.
+
+    Raises
+    ------
+    ValueError
+        For a pack below 1, or a batch-normalised discriminator under a penalty.
+    TypeError
+        For what is no loss or no penalty.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    loss: Loss = field(default_factory=non_saturating)
+    penalty: Penalty | None = None
+    joined: bool = False
+    pack: int = 1
+    autocast: torch.dtype | None = None
+    #: Whether the penalty takes a fourth argument, the uniform draws of its pairs.
+    takes_mix: bool = field(init=False, default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.loss, "discriminator"):
+            called = f"; call it: loss={self.loss.__name__}()" if inspect.isroutine(
+                self.loss) else "; make one with ganlib.losses, such as hinge()"  # fmt: skip
+            raise TypeError(f"loss is {self.loss!r}, which is no objective{called}")
+        if self.pack < 1:
+            raise ValueError(f"pack is {self.pack}; it must be 1 or more samples")
+        if self.penalty is not None:
+            if not callable(self.penalty):
+                raise TypeError(
+                    f"penalty is {self.penalty!r}; pass a function of (critic, real, fake), such "
+                    "as ganlib.penalties.r1 or weighted(10, gradient_penalty)"
+                )
+            refuse_batch_normalisation(self.discriminator)
+            # The one way to derive a field of a frozen dataclass.
+            object.__setattr__(self, "takes_mix", _takes(self.penalty, 4))
+
+    def samples(self, generator: Critic, latent: Batch) -> Batch:
+        """What the generator makes of a batch of latents, with their condition where they have one.
+
+        ``generator`` is the game's own, or a :class:`Bound` one.
+        """
+        z, *condition = parts(latent)
+        with self._precision(z):
+            made = generator(z, *condition)
+        return whole((made.to(z.dtype), *condition))
+
+    def discriminator_cost(
+        self,
+        critic: Critic,
+        real: Batch,
+        fake: Batch,
+        mix: Tensor | None = None,
+        settings: Settings = {},  # noqa: B006 - never changed
+    ) -> Tensor:
+        """What the discriminator pays: the objective on both batches, and the penalty.
+
+        Parameters
+        ----------
+        critic
+            The game's discriminator, or a :class:`Bound` one.
+        real, fake
+            Batches x (N, ...) or (x, y).
+        mix
+            One uniform draw a (packed) pair, for penalties that look between samples.
+        settings
+            ``penalty``, the penalty's weight (1 where it is missing), and the loss's symbols.
+        """
+        real, fake = self.packed(real), self.packed(fake)
+        count = len(parts(real)[0])
+        if self.joined:
+            both = self.outputs(critic, _joined(real, fake))
+            on_real, on_fake = torch.split(both, [count, len(both) - count])
+        else:
+            on_real, on_fake = self.outputs(critic, real), self.outputs(critic, fake)
+        cost = self.loss.discriminator(on_real, on_fake, *self._values(settings))
+        if self.penalty is not None:
+            arguments = (_still(critic), real, fake, mix)[: 4 if self.takes_mix else 3]
+            with self._precision(parts(real)[0]):
+                paid = self.penalty(*arguments)
+            cost = cost + settings.get("penalty", 1.0) * paid.to(cost.dtype)
+        return cost
+
+    def generator_cost(
+        self,
+        generator: Critic,
+        critic: Critic,
+        latent: Batch,
+        settings: Settings = {},  # noqa: B006 - never changed
+    ) -> Tensor:
+        """What the generator pays for the samples it makes of ``latent``, z or (z, y)."""
+        output = self.outputs(critic, self.packed(self.samples(generator, latent)))
+        return self.loss.generator(output, *self._values(settings))
+
+    def outputs(self, critic: Critic, batch: Batch) -> Tensor:
+        """The critic's raw outputs on a batch that is packed already."""
+        first, *condition = parts(batch)
+        with self._precision(first):
+            output = critic(first, *condition)
+        return output if self.autocast is None else output.float()
+
+    def packed(self, batch: Batch) -> Batch:
+        """A batch as the discriminator sees it: ``pack`` samples side by side."""
+        if self.pack == 1:
+            return batch
+        return whole([self._side_by_side(part) for part in parts(batch)])
+
+    def _values(self, settings: Settings) -> list[Tensor | float]:
+        return [settings[str(symbol)] for symbol in self.loss.symbols]
+
+    def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(like.device.type, self.autocast)
+
+    def _side_by_side(self, samples: Tensor) -> Tensor:
+        count, *shape = samples.shape
+        if count % self.pack:
+            raise ValueError(
+                f"a batch of {count} does not divide into packs of {self.pack}; choose a "
+                f"multiple of {self.pack}"
+            )
+        first, *others = shape or [1]
+        return samples.reshape(count // self.pack, self.pack * first, *others)
+
+
+def same_condition(samples: Tensor, batch: Batch) -> Batch:
+    """``samples`` with the condition of another batch, if that has one."""
+    return whole((samples, *parts(batch)[1:]))
+
+
+def _joined(real: Batch, fake: Batch) -> Batch:
+    return whole([torch.cat(pair) for pair in zip(parts(real), parts(fake), strict=True)])
+
+
+def _still(critic: Critic) -> Critic:
+    """The critic, with buffers that a call leaves as they are.
+
+    A penalty differentiates a call; running statistics and power iterations have no derivative,
+    and torch.func refuses to change them there.
+    """
+    if isinstance(critic, Bound):
+        module, weights, buffers = critic.module, critic.weights, critic.buffers
+    elif isinstance(critic, nn.Module):
+        module, weights = critic, dict(critic.named_parameters())
+        buffers = dict(critic.named_buffers())
+    if not isinstance(critic, (Bound, nn.Module)) or not buffers:
+        return critic
+    return lambda *inputs: Bound(module, weights, buffers)(*inputs)
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True

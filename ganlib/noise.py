@@ -1,0 +1,68 @@
+"""Noise that is a function of a key: the same numbers in a loop, under ``vmap``, on any device.
+
+torch's generators keep a state that ``vmap`` cannot carry and a checkpoint can forget. Here draw
+number ``call`` of a stream ``seed`` is a function of the two, so a layer that needs noise keeps
+both as buffers (:class:`ganlib.networks.Dropout`) and a step stays a pure function.
+
+The numbers are those of SplitMix64 (Steele, Lea and Flood 2014), one for each place of the
+result, starting from a hash of (seed, call): no place of two streams is related.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["normal", "uniform"]
+
+# The constants of SplitMix64, as signed 64-bit integers.
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
+_SECOND = 0x94D049BB133111EB - (1 << 64)
+
+
+def _right(z: Tensor, places: int) -> Tensor:
+    # torch shifts signed integers arithmetically; the mask takes the copied sign away.
+    return (z >> places) & ((1 << (64 - places)) - 1)
+
+
+def _mixed(z: Tensor) -> Tensor:
+    z = (z ^ _right(z, 30)) * _FIRST
+    z = (z ^ _right(z, 27)) * _SECOND
+    return z ^ _right(z, 31)
+
+
+def uniform(
+    seed: Tensor, call: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Independent uniform draws in [0, 1): multiples of 2^-24, or of 2^-53 in float64.
+
+    Parameters
+    ----------
+    seed, call
+        Integer tensors of one number each, int64: which stream, and which draw of it.
+    shape
+        Of the result, which lies where ``seed`` does.
+    """
+    count = math.prod(shape)
+    start = _mixed(_mixed(seed * _GOLDEN + 1) + call * _GOLDEN)
+    place = torch.arange(1, count + 1, device=seed.device, dtype=torch.int64)
+    bits = 53 if dtype == torch.float64 else 24
+    drawn = _right(_mixed(start + place * _GOLDEN), 64 - bits)
+    return (
+        (drawn.to(torch.float64 if bits == 53 else torch.float32) * 2.0**-bits)
+        .to(dtype)
+        .reshape(shape)
+    )
+
+
+def normal(
+    seed: Tensor, call: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Independent standard normal draws (Box and Muller 1958); arguments as :func:`uniform`."""
+    first, second = uniform(seed, call, (2, *shape), dtype)
+    # 1 - u lies in (0, 1]: its logarithm is finite.
+    return (-2 * torch.log1p(-first)).sqrt() * torch.cos(2 * math.pi * second)

@@ -1,0 +1,148 @@
+"""What code reaches by imports: a made-up project, and the real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.reach import Project
+from tools.sources import ROOT, chapters, code_cells
+
+TREE = {
+    "ganlib/__init__.py": (
+        "import importlib\n"
+        "def device(): ...\n"
+        "def __getattr__(name):\n    return importlib.import_module(f'ganlib.{name}')\n"
+    ),
+    "ganlib/base.py": "",
+    "ganlib/losses.py": "from ganlib.base import x\n",
+    "ganlib/deep.py": "def f():\n    from ganlib import losses\n    return losses\n",
+    "ganlib/near.py": "from . import base\nfrom .lab import Figure\n",
+    "ganlib/typed.py": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ganlib import deep\n"
+    ),
+    "ganlib/hands_on.py": "from ganlib import lab\n",
+    "ganlib/dynamic.py": "import importlib\ndef f(x): return importlib.import_module(x)\n",
+    "ganlib/one.py": "from ganlib import two\n",
+    "ganlib/two.py": "from ganlib.one import three\n",
+    "ganlib/lab/__init__.py": (
+        "_HOMES = {'GanLab': 'gan', 'Figure': 'figure'}\n"
+        "def __getattr__(name):\n    import importlib\n"
+        "    return importlib.import_module(f'ganlib.lab.{_HOMES[name]}')\n"
+    ),
+    "ganlib/lab/gan.py": "from ganlib import losses\n",
+    "ganlib/lab/plot.js": "",
+    "ganlib/lab/figure/__init__.py": "from ganlib.lab.figure.items import Figure\n",
+    "ganlib/lab/figure/items.py": "",
+    "ganlib/lab/figure/still.py": "",
+    "ganlib/lab/figure/runtime.c": "",
+    "ganlib/notes/list.txt": "",
+    "exercises/referee.py": "from ganlib import base\n",
+}
+LAB = {"lab/__init__.py", "lab/plot.js", "lab/figure/runtime.c"}
+FIGURE = LAB | {"lab/figure/__init__.py", "lab/figure/items.py"}
+LOSSES = {"losses.py", "base.py"}
+ALL_LAB = FIGURE | LOSSES | {"lab/figure/still.py", "lab/gan.py"}
+EVERYTHING = "everything"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    for name, text in TREE.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import torch", None),
+        ("from ganlib import losses", LOSSES),
+        ("import ganlib\nganlib.losses.minimax()", LOSSES),
+        ("import ganlib.losses as l\nl.minimax()", LOSSES),
+        ("import ganlib.losses", LOSSES),
+        ("import ganlib as g\nx = [g.losses]", LOSSES),
+        ("import ganlib\nganlib.device()\nganlib.__version__", set()),
+        ("def f():\n    from ganlib.losses import x", LOSSES),
+        ("from ganlib import deep", LOSSES | {"deep.py"}),
+        ("from ganlib import typed", {"typed.py"}),
+        ("from ganlib import near", FIGURE | {"near.py", "base.py"}),
+        ("from ganlib import one", {"one.py", "two.py"}),
+        ("from ganlib.lab import GanLab", LAB | LOSSES | {"lab/gan.py"}),
+        ("from ganlib import lab\nlab.Figure()", FIGURE),
+        ("import ganlib\nganlib.lab.figure.items.x", FIGURE),
+        ("from ganlib.lab import figure\nfigure.still.x", FIGURE | {"lab/figure/still.py"}),
+        ("from ganlib.lab import gan", LAB | LOSSES | {"lab/gan.py"}),
+        # what hands a package on: all of it
+        ("from ganlib import lab\nf(lab)", ALL_LAB),
+        ("from ganlib.lab import *", ALL_LAB),
+        ("from ganlib import lab\nlab.unknown", ALL_LAB),
+        ("from ganlib import lab\ngetattr(lab, name)", ALL_LAB),
+        ("from ganlib.lab import figure\nf(figure)", FIGURE | {"lab/figure/still.py"}),
+        ("from ganlib import hands_on\nf(hands_on.lab)", ALL_LAB | {"hands_on.py"}),
+        ("from ganlib import hands_on\nhands_on.lab.Figure", FIGURE | {"hands_on.py"}),
+        ("from ganlib.hands_on import lab\nlab.Figure", FIGURE | {"hands_on.py"}),
+        # what does not tell
+        ("import ganlib\nf(ganlib)", EVERYTHING),
+        ("import ganlib\nganlib.nothing", EVERYTHING),
+        ("import importlib\nm = importlib.import_module(name)", EVERYTHING),
+        ("m = __import__(name)", EVERYTHING),
+        ("exec(text)", EVERYTHING),
+        ("import sys\nsys.modules[name]", EVERYTHING),
+        ("from ganlib import dynamic", EVERYTHING),
+        ("!python -m ganlib train", EVERYTHING),
+        ("%run other.py", EVERYTHING),
+        ("%%bash\npython other.py", EVERYTHING),
+        ("a syntax error", EVERYTHING),
+        ("import os\nos.system('python -m ganlib.losses')", LOSSES),
+        ("import subprocess\nsubprocess.run(['python', '-m', 'ganlib.losses'])", LOSSES),
+        ("import subprocess\nsubprocess.run(['python', '-m', 'ganlib'])", EVERYTHING),
+        ("D.eval()", None),
+    ],
+)
+def test_reach(code: str, expected: set[str] | str | None, project: Project) -> None:
+    names = {path.relative_to(project.root).as_posix() for path in project.reached([code])}
+    if expected == EVERYTHING:
+        assert set(TREE) <= names | {"ganlib/notes/list.txt"}
+    elif expected is None:
+        assert names == set()
+    else:
+        always = {"__init__.py", "notes/list.txt"}
+        assert {name.removeprefix("ganlib/") for name in names} == always | set(expected)
+
+
+def test_the_referee_is_followed_where_it_is_imported(project: Project) -> None:
+    names = {p.relative_to(project.root).as_posix() for p in project.reached(["import exercises"])}
+    assert "exercises/referee.py" not in names
+    found = project.reached(["from exercises import referee"])
+    names = {path.relative_to(project.root).as_posix() for path in found}
+    assert {"exercises/referee.py", "ganlib/base.py"} <= names
+
+
+def test_the_real_book() -> None:
+    """A mend in one module is not a mend of the whole book."""
+    project = Project(ROOT)
+    reached = {}
+    for page in chapters():
+        files = project.reached([cell.source for cell in code_cells(page.notebook())])
+        names = {path.relative_to(ROOT).as_posix() for path in files}
+        reached[page.name.rsplit("/", 1)[-1]] = names
+
+    def concerned(name: str) -> set[str]:
+        assert (ROOT / name).is_file()
+        return {page for page, names in reached.items() if name in names}
+
+    assert {"elbo", "generative-models"} <= concerned("ganlib/vae.py")
+    assert "convergence" not in concerned("ganlib/vae.py")
+    assert "convergence" in concerned("ganlib/dynamics.py")
+    assert "elbo" not in concerned("ganlib/dynamics.py")
+    assert {"mode-collapse", "elbo"} <= concerned("ganlib/lab/plot.js")
+    assert not {"index", "divergences", "images"} & concerned("ganlib/lab/plot.js")
+    assert "elbo" not in concerned("ganlib/lab/laboratory.py"), "lab.interact is not the laboratory"
+    assert concerned("ganlib/plotting.py") == set(reached)
+    modules = {name for names in reached.values() for name in names if name.endswith(".py")}
+    widest = max(len(names & modules) for names in reached.values())
+    assert widest < len(modules), "no page reaches everything: nothing is dynamic"
