@@ -61,7 +61,8 @@ class Game:
     discriminator
         From samples, with a condition from (x, y), to one raw output each, (N, 1) or (N,).
     loss
-        The objective.
+        The objective: a :class:`ganlib.losses.Loss`, or any object with its two methods
+        ``discriminator(real, fake)`` and ``generator(fake)`` on raw outputs.
     penalty
         Added to the discriminator's cost (:mod:`ganlib.penalties`): a function of
         (critic, real, fake, mix) or (critic, real, fake). It sees the critic as it is and changes
@@ -92,6 +93,8 @@ class Game:
     joined: bool = False
     pack: int = 1
     autocast: torch.dtype | None = None
+    #: The names of the loss's symbols, whose values come with the settings.
+    symbols: tuple[str, ...] = field(init=False, default=(), repr=False)
     #: Whether the penalty takes a fourth argument, the uniform draws of its pairs.
     takes_mix: bool = field(init=False, default=False, repr=False)
 
@@ -100,6 +103,8 @@ class Game:
             called = f"; call it: loss={self.loss.__name__}()" if inspect.isroutine(
                 self.loss) else "; make one with ganlib.losses, such as hinge()"  # fmt: skip
             raise TypeError(f"loss is {self.loss!r}, which is no objective{called}")
+        # The one way to derive a field of a frozen dataclass.
+        object.__setattr__(self, "symbols", tuple(map(str, getattr(self.loss, "symbols", ()))))
         if self.pack < 1:
             raise ValueError(f"pack is {self.pack}; it must be 1 or more samples")
         if self.penalty is not None:
@@ -109,7 +114,6 @@ class Game:
                     "as ganlib.penalties.r1 or weighted(10, gradient_penalty)"
                 )
             refuse_batch_normalisation(self.discriminator)
-            # The one way to derive a field of a frozen dataclass.
             object.__setattr__(self, "takes_mix", _takes(self.penalty, 4))
 
     def samples(self, generator: Critic, latent: Batch) -> Batch:
@@ -186,7 +190,7 @@ class Game:
         return whole([self._side_by_side(part) for part in parts(batch)])
 
     def _values(self, settings: Settings) -> list[Tensor | float]:
-        return [settings[str(symbol)] for symbol in self.loss.symbols]
+        return [settings[name] for name in self.symbols]
 
     def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
         return torch.autocast(like.device.type, self.autocast)

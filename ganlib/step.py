@@ -322,7 +322,7 @@ def _initial(
     if not clip > 0:
         raise ValueError(f"clip is {clip}; it must be positive, for example 0.01")
     given: dict[str, Any] = {"penalty": 1.0, **(settings or {})}
-    wanted = {"penalty", *map(str, game.loss.symbols)}
+    wanted = {"penalty", *game.symbols}
     if set(given) != wanted:
         raise ValueError(
             f"settings are {', '.join(sorted(given))}; this game has {', '.join(sorted(wanted))}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganlib import losses, networks, penalties
+from ganlib import losses, networks, penalties, step
 from ganlib.game import Bound, Game, same_condition
 
 RNG = torch.Generator().manual_seed(0)
@@ -26,6 +26,24 @@ def test_the_costs_are_the_loss_of_the_outputs() -> None:
         assert torch.equal(game.discriminator_cost(LINE, REAL, FAKE), expected)
         paid = game.generator_cost(generator, LINE, REAL)
         assert torch.equal(paid, loss.generator(LINE(generator(REAL))))
+
+
+def test_an_objective_is_anything_with_its_two_methods() -> None:
+    class Own:
+        def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+            return (fake - real).mean()
+
+        def generator(self, fake: Tensor) -> Tensor:
+            return -fake.mean()
+
+    generator = networks.mlp(2, 2)
+    own, known = (Game(generator, LINE, loss) for loss in (Own(), losses.wasserstein()))
+    for one in (own, known):
+        state = step.pure(one).initial()
+        step.pure(one).discriminator(state, REAL, FAKE)
+    torch.testing.assert_close(
+        own.discriminator_cost(LINE, REAL, FAKE), known.discriminator_cost(LINE, REAL, FAKE)
+    )
 
 
 def test_joined_batches_are_told_apart_by_batch_normalisation_alone() -> None:
