@@ -1,0 +1,411 @@
+"""How members are trained: on the C of their step, many in one batch, or each by ``fit``.
+
+``exact`` and ``fast`` run the flat step's own C (:mod:`ganlib.lab.native`), one member alone:
+no batch of members is as fast. Their noise is the module's, a function of (seed, stream), so an
+exact run has the bits of the same module in a page. ``batched`` maps the pure step over members,
+``fit`` is the readable loop; both draw what ``fit`` draws from the same seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganlib import data as data_of
+from ganlib.checkpoint import described
+from ganlib.draws import latents, real_batches
+from ganlib.game import Game
+from ganlib.inspection import in_mode
+from ganlib.lab import flat, native, runtime
+from ganlib.lab.compiler.build import build
+from ganlib.lab.compiler.module import Module
+from ganlib.lab.compiler.program import Program
+from ganlib.lab.runtime import Running
+from ganlib.losses import non_saturating
+from ganlib.networks import latent_shape
+from ganlib.optimisers import Adam, Optimiser, rate_at
+from ganlib.step import State, pure, stack, take, turn
+from ganlib.studies.member import Member
+
+__all__ = ["Draw", "by_batch", "by_module", "module", "not_batched", "not_compiled", "philox"]
+
+_CHECK_EVERY = 50  # steps between looks for NaN
+_AHEAD = 64  # batches of a sampler drawn at once
+_ROWS = 2**20  # of a data set that a uniform float32 still picks from evenly
+
+#: (name of a function, its flat noise by kind) -> None: fills the noise before the function runs.
+Draw = Callable[[str, dict[str, np.ndarray]], None]
+
+
+# --- the compiled step ---------------------------------------------------------------------------
+
+
+def not_compiled(member: Member) -> str | None:
+    """Why the compiled step cannot carry a member, or None."""
+    training, both = member.training, (member.generator, member.discriminator)
+    weights = [w for network in both for w in network.parameters()]
+    if importlib.util.find_spec("ziglang") is None:
+        return "ziglang is not installed"
+    if any(True for network in both for _ in network.buffers()):
+        return "a network keeps buffers"
+    if any(w.dtype != torch.float32 or w.device.type != "cpu" for w in weights):
+        return "the weights are not float32 on the CPU"
+    if not all(w.requires_grad for w in weights):
+        return "some weights are frozen"
+    if any(isinstance(m, nn.modules.dropout._DropoutNd) for n in both for m in n.modules()):
+        return "a network draws noise"
+    for name in ("options", "optimiser", "autocast", "conditions"):
+        if getattr(training, name):
+            return f"{name} are not compiled"
+    if callable(training.latent):
+        return "latents of its own are not compiled"
+    if not hasattr(training.loss or non_saturating(), "on_real"):
+        return "the objective is no Loss"
+    rng = torch.Generator("cpu").manual_seed(0)
+    draw = real_batches(member.data, weights[0])
+    some = [draw(4 * training.pack, rng) for _ in range(2)]
+    if not all(isinstance(batch, Tensor) for batch in some):
+        return "the data have conditions"
+    if not training.joined and _looks_across(_game(member), *some):
+        return "the discriminator looks across its batch"
+    return None
+
+
+def _looks_across(game: Game, real: Any, other: Any) -> bool:
+    """Whether the discriminator can tell a joined batch, which the flat step has, from two."""
+    halves = [game.packed(part) for part in (real, other)]
+    with torch.no_grad(), in_mode(True, game.discriminator):
+        apart = torch.cat([game.discriminator(half) for half in halves])
+        return not torch.allclose(game.discriminator(torch.cat(halves)), apart, 1e-3, 1e-4)
+
+
+def by_module(
+    member: Member,
+    steps: int,
+    start: Callable[[Module], Running],
+    draw: Callable[[Running, Member], Draw] | None = None,
+) -> None:
+    """Train a member on its compiled step, in place.
+
+    Parameters
+    ----------
+    start
+        What runs a module: ``functools.partial(native.start, fast=True)``, or the runtime's.
+    draw
+        Where noise comes from; :func:`philox`, from the member's seed, where None.
+
+    Raises
+    ------
+    NotImplementedError
+        For a function that the compiler does not know.
+    FloatingPointError
+        If a weight becomes NaN or infinite.
+    """
+    training = member.training
+    step, source = _flat(member), _Source(member)
+    running = _running(_Key(member, source), start)
+    fill = (draw or philox)(running, member)
+    one, other = (running.functions[name] for name in ("discriminator", "generator"))
+    state, numbers = one.inputs["state"], one.inputs["settings"]
+    rates = training.rates
+    first = [rate_at(rate, 0) for rate in rates]
+    state[...] = step.initial().numpy()
+    numbers[...] = flat.settings(
+        learning_rate=(first[0], first[1]), betas=(training.betas[0], training.betas[1]),
+        epsilon=training.epsilon, penalty=training.penalty_weight, clip=training.bound,
+    ).numpy()  # fmt: skip
+    if "points" in one.inputs:
+        one.inputs["points"][...] = source.points.numpy()
+    real = source.batches(member)
+    noise_d = {kind: one.inputs[kind] for kind in ("normal", "uniform") if kind in one.inputs}
+    noise_g = {"normal": other.inputs["normal2"]}
+    changing = [place for place, rate in enumerate(rates) if callable(rate)]
+    for done in range(steps):
+        for place in changing:
+            numbers[place] = rate_at(rates[place], done)
+        for _ in range(training.discriminator_steps):
+            fill("discriminator", noise_d)
+            if real is not None:
+                one.inputs["real"][...] = next(real)
+            one.run()
+        fill("generator", noise_g)
+        other.run()
+        if (done + 1) % _CHECK_EVERY == 0 or done + 1 == steps:
+            _refuse_nan(bool(np.isfinite(state).all()), done + 1)
+    weights = step.weights(torch.from_numpy(state.copy()))
+    # A weight with two names has one of them here.
+    member.generator.load_state_dict(weights[0], strict=False)
+    member.discriminator.load_state_dict(weights[1], strict=False)
+
+
+def philox(running: Running, member: Member) -> Draw:
+    """The module's own noise: call n of a run fills its buffers from streams of their own."""
+    stream = 0
+
+    def draw(_: str, noise: dict[str, np.ndarray]) -> None:
+        nonlocal stream
+        for kind, array in noise.items():
+            running.draw(kind, array, member.seed, stream)
+            stream += 1
+
+    return draw
+
+
+class _Source:
+    """Where the real batches of a compiled step come from.
+
+    Rows of a tensor, or modes of a mixture, are picked in the module (``points``); of any other
+    sampler they are drawn by torch, some batches ahead.
+    """
+
+    def __init__(self, member: Member) -> None:
+        data: Any = member.data
+        self.std = 0.0
+        if isinstance(data, data_of.Mixture) and data._curve is None:
+            data, self.std = data.centres, data.std
+        elif isinstance(data, data_of.Samples):
+            data = data.values
+        picked = isinstance(data, Tensor) and len(data) <= _ROWS
+        self.points = data.float().cpu() if picked else torch.zeros(0)
+        self.picked = picked
+        like = next(member.generator.parameters())
+        rng = torch.Generator("cpu").manual_seed(0)
+        row: Any = real_batches(member.data, like)(1, rng)
+        self.shape = tuple(row.shape[1:])
+
+    def batches(self, member: Member) -> Iterator[np.ndarray] | None:
+        """The real batches that the module does not draw."""
+        if self.picked:
+            return None
+        draw = real_batches(member.data, next(member.generator.parameters()))
+        size, rng = member.training.batch_size, torch.Generator("cpu").manual_seed(member.seed)
+
+        def blocks() -> Iterator[np.ndarray]:
+            while True:
+                block: Any = draw(_AHEAD * size, rng)
+                yield from block.reshape(_AHEAD, size, *self.shape).numpy()
+
+        return blocks()
+
+
+class _Key:
+    """What a compiled step depends on; seeds and scalar settings do not count."""
+
+    def __init__(self, member: Member, source: _Source) -> None:
+        self.member, self.source = member, source
+        training = member.training
+        layers = [
+            (type(layer), name, described([v for k, v in sorted(vars(layer).items())
+                                           if not k.startswith("_") and k != "training"]))
+            for network in (member.generator, member.discriminator)
+            for name, layer in network.named_modules()
+        ]  # fmt: skip
+        shapes = [w.shape for n in (member.generator, member.discriminator) for w in n.parameters()]
+        self.content = (
+            tuple(layers), tuple(shapes), repr(training.loss), described(training.penalty),
+            training.pack, training.batch_size, training.latent, source.shape, source.std,
+            source.picked, tuple(source.points.shape),
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.content == other.content
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
+
+@functools.lru_cache(maxsize=64)  # a library stays loaded anyway
+def _running(key: _Key, start: Callable[[Module], Running]) -> Running:
+    return start(module(key.member))
+
+
+def _flat(member: Member) -> flat.FlatStep:
+    training = member.training
+    return flat.FlatStep(
+        member.generator, member.discriminator, training.loss or non_saturating(),
+        training.penalty, pack=training.pack,
+    )  # fmt: skip
+
+
+def module(member: Member) -> Module:
+    """A member's step in C, without its WebAssembly: :func:`ganlib.lab.compiler.build.build` adds it.
+
+    Two functions, ``discriminator`` and ``generator``. Their noise lies in flat buffers: normal,
+    the latents and then what blurs a mode; uniform, what picks a row and then the penalty's places.
+    """
+    step, source = _flat(member), _Source(member)
+    training = member.training
+    size, mixed = training.batch_size, _game(member).takes_mix
+    pairs = size // training.pack if mixed else 0
+    latent = (size, *latent_shape(member.generator, _size(member)))
+    shape = (size, *source.shape)
+    many = math.prod(latent)
+
+    def taken(
+        state: Tensor, real: Tensor, normal: Tensor, places: Tensor, settings: Tensor
+    ) -> dict[str, Tensor]:
+        z = normal[:many].reshape(latent)
+        done = step.discriminator_step(state, real, z, places[:pairs, None], settings)
+        return {"state": done.state, "loss_d": done.loss}
+
+    def picking(
+        state: Tensor, points: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
+    ) -> dict[str, Tensor]:
+        rows = (uniform[:size] * len(points)).long().clamp(max=len(points) - 1)
+        real = points[rows]
+        if source.std:
+            real = real + source.std * normal[many:].reshape(shape)
+        return taken(state, real, normal, uniform[size:], settings)
+
+    def given(
+        state: Tensor, real: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
+    ) -> dict[str, Tensor]:
+        return taken(state, real, normal, uniform, settings)
+
+    def generator(state: Tensor, normal2: Tensor, settings: Tensor) -> dict[str, Tensor]:
+        done = step.generator_step(state, normal2.reshape(latent), settings)
+        return {"state": done.state, "loss_g": done.loss}
+
+    state, numbers = step.initial(), flat.settings()
+    normal = torch.zeros(many + (math.prod(shape) if source.std else 0))
+    uniform = torch.zeros(max(1, (size if source.picked else 0) + pairs))
+    batch = source.points if source.picked else torch.zeros(shape)
+    program = Program(noise=True, seldom=())
+    first = picking if source.picked else given
+    program.add("discriminator", first, (state, batch, normal, uniform, numbers))
+    program.add("generator", generator, (state, torch.zeros(many), numbers))
+    return Module(b"", program.signatures, program.source())
+
+
+def _size(member: Member) -> int | None:
+    latent = member.training.latent
+    return None if callable(latent) else latent
+
+
+# --- many in one batch ---------------------------------------------------------------------------
+
+
+def not_batched(member: Member) -> str | None:
+    """Why the pure step, mapped over members, cannot carry one, or None."""
+    both = (member.generator, member.discriminator)
+    if any(isinstance(m, nn.modules.dropout._DropoutNd) for n in both for m in n.modules()):
+        return "a network draws from torch's generator"
+    if member.training.conditions is not None:
+        return "conditions are not batched"
+    if member.training.autocast is not None:
+        return "autocast is not batched"
+    batch = real_batches(member.data, next(both[0].parameters()))(1, torch.Generator("cpu"))
+    return None if isinstance(batch, Tensor) else "conditions are not batched"
+
+
+def by_batch(members: Sequence[Member], steps: int) -> list[FloatingPointError | None]:
+    """Train members that differ in seeds and scalar settings in one batch, in place.
+
+    Returns
+    -------
+    For each member None, or the error of one whose losses became NaN or infinite.
+    """
+    first = members[0].training
+    steppers = [_pure(member) for member in members]
+    with in_mode(True, *(n for m in members for n in (m.generator, m.discriminator))):
+        state = stack([one.initial() for one in steppers])
+        mapped = torch.func.vmap(turn(steppers[0], first.discriminator_steps))
+        draws = [_as_fit_draws(member) for member in members]
+        finite = torch.ones(len(members), dtype=torch.bool)
+        failed_at = torch.zeros(len(members), dtype=torch.int64)
+        for done in range(steps):
+            state, losses = mapped(state, *_together([next(draw) for draw in draws]))
+            now = finite & torch.isfinite(torch.stack(losses)).all(0)
+            failed_at[finite & ~now] = done + 1
+            finite = now
+    for place, member in enumerate(members):
+        mine: State = take(state, place)
+        for network, player in (
+            (member.generator, mine.generator), (member.discriminator, mine.discriminator)
+        ):  # fmt: skip
+            network.load_state_dict({**player.weights, **player.buffers}, strict=False)
+    return [
+        None if good else FloatingPointError(f"training diverged at step {int(at)}")
+        for good, at in zip(finite, failed_at, strict=True)
+    ]
+
+
+def _together(drawn: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+    return [torch.stack(parts) for parts in zip(*drawn, strict=True)]
+
+
+def _as_fit_draws(member: Member) -> Iterator[tuple[Tensor, ...]]:
+    """The draws of a turn, in the order in which ``fit`` takes them from the same seed."""
+    training, game = member.training, _game(member)
+    like = next(member.generator.parameters())
+    draw_real = real_batches(member.data, like)
+    draw_latent = latents(member.generator, training.latent, like)
+    rng, mixes = (torch.Generator("cpu").manual_seed(member.seed) for _ in range(2))
+    size, pairs = training.batch_size, training.batch_size // training.pack
+    while True:
+        real: list[Any] = []
+        z, mix = [], []
+        for _ in range(training.discriminator_steps):
+            real.append(draw_real(size, rng))
+            z.append(draw_latent(size, rng))
+            if game.takes_mix:
+                mix.append(torch.rand(pairs, generator=mixes, device="cpu", dtype=like.dtype))
+        places = [torch.stack(mix).to(like.device)] if mix else []
+        yield torch.stack(real), torch.stack(z), draw_latent(size, rng), *places
+
+
+def _game(member: Member) -> Game:
+    training = member.training
+    loss = training.loss or non_saturating()
+    return Game(
+        member.generator, member.discriminator, loss, training.penalty, training.joined,
+        training.pack, training.autocast,
+    )  # fmt: skip
+
+
+def _pure(member: Member) -> Any:
+    training = member.training
+    beta1, beta2 = training.betas
+    adams: tuple[Optimiser, Optimiser] = (
+        Adam(training.rates[0], beta1, beta2, training.epsilon),
+        Adam(training.rates[1], beta1, beta2, training.epsilon),
+    )
+    one = pure(
+        _game(member), training.optimiser or adams, clip=training.bound,
+        settings={"penalty": training.penalty_weight},
+    )  # fmt: skip
+    for option in training.options:
+        one = option(one)
+    return one
+
+
+def _refuse_nan(finite: bool, done: int) -> None:
+    if not finite:
+        raise FloatingPointError(
+            f"training diverged: a weight is NaN or infinite after step {done}; lower the learning "
+            "rate, or bound the discriminator with a penalty"
+        )
+
+
+def started(engine: str) -> Callable[[Module], Running]:
+    """How the engine ``exact`` or ``fast`` starts a module."""
+    if engine == "fast":
+        return _FAST
+    return native.start if sys.platform == "linux" else _in_wasmtime
+
+
+_FAST = functools.partial(native.start, fast=True)
+
+
+def _in_wasmtime(module: Module) -> Running:
+    """The same bits where no exact library can be linked."""
+    return runtime.start(dataclasses.replace(module, wasm=build(module.source)))
