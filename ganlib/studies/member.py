@@ -17,7 +17,8 @@ from torch import nn
 
 from ganlib.checkpoint import described
 from ganlib.draws import Conditions, Data, Latents
-from ganlib.losses import Loss
+from ganlib.game import Game
+from ganlib.losses import Loss, non_saturating
 from ganlib.optimisers import Optimiser, Rate
 from ganlib.options import Option
 from ganlib.penalties import Penalty, weighted
@@ -78,6 +79,16 @@ class Member:
     data: Data
     training: Training
     seed: int
+
+    @property
+    def game(self) -> Game:
+        """What is played; the penalty's weight is a setting of its step."""
+        training = self.training
+        loss = training.loss or non_saturating()
+        return Game(
+            self.generator, self.discriminator, loss, training.penalty, training.joined,
+            training.pack, training.autocast,
+        )  # fmt: skip
 
 
 def check(make: Make, settings: Sequence[Mapping[str, Any]]) -> None:

@@ -52,7 +52,7 @@ class Table:
         if self.path.is_dir():
             raise IsADirectoryError(f"{self.path} is a folder; name a file, such as study.csv")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - closed on leaving
+        self._file = open(self.path, "a+b", buffering=0)
         try:
             _lock(self._file, self.path)
             self._read(self._file)
@@ -131,7 +131,7 @@ def _lines(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """Until the file is closed, or the process is dead. Windows has no such lock, and needs care."""
+    """Hold the file until it is closed, or the process dead; Windows has no such lock."""
     try:
         import fcntl
     except ImportError:

@@ -1,9 +1,7 @@
-"""How members are trained: on the C of their step, many in one batch, or each by ``fit``.
+"""Members trained on the C of their step, one alone: no batch of members is as fast.
 
-``exact`` and ``fast`` run the flat step's own C (:mod:`ganlib.lab.native`), one member alone:
-no batch of members is as fast. Their noise is the module's, a function of (seed, stream), so an
-exact run has the bits of the same module in a page. ``batched`` maps the pure step over members,
-``fit`` is the readable loop; both draw what ``fit`` draws from the same seed.
+The functions are those of :class:`ganlib.lab.flat.FlatStep`, the noise is the module's, a function
+of (seed, stream). So an ``exact`` run has the bits of the same module in a page.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import functools
 import importlib.util
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,7 @@ from torch import Tensor, nn
 
 from ganlib import data as data_of
 from ganlib.checkpoint import described
-from ganlib.draws import latents, real_batches
+from ganlib.draws import real_batches
 from ganlib.game import Game
 from ganlib.inspection import in_mode
 from ganlib.lab import flat, native, runtime
@@ -32,11 +30,10 @@ from ganlib.lab.compiler.program import Program
 from ganlib.lab.runtime import Running
 from ganlib.losses import non_saturating
 from ganlib.networks import latent_shape
-from ganlib.optimisers import Adam, Optimiser, rate_at
-from ganlib.step import State, pure, stack, take, turn
+from ganlib.optimisers import rate_at
 from ganlib.studies.member import Member
 
-__all__ = ["Draw", "by_batch", "by_module", "module", "not_batched", "not_compiled", "philox"]
+__all__ = ["Draw", "by_module", "module", "not_compiled", "philox", "starter"]
 
 _CHECK_EVERY = 50  # steps between looks for NaN
 _AHEAD = 64  # batches of a sampler drawn at once
@@ -44,9 +41,6 @@ _ROWS = 2**20  # of a data set that a uniform float32 still picks from evenly
 
 #: (name of a function, its flat noise by kind) -> None: fills the noise before the function runs.
 Draw = Callable[[str, dict[str, np.ndarray]], None]
-
-
-# --- the compiled step ---------------------------------------------------------------------------
 
 
 def not_compiled(member: Member) -> str | None:
@@ -65,27 +59,28 @@ def not_compiled(member: Member) -> str | None:
         return "a network draws noise"
     for name in ("options", "optimiser", "autocast", "conditions"):
         if getattr(training, name):
-            return f"{name} are not compiled"
+            return f"{name}: not compiled"
     if callable(training.latent):
-        return "latents of its own are not compiled"
+        return "latent: a function is not compiled"
     if not hasattr(training.loss or non_saturating(), "on_real"):
         return "the objective is no Loss"
     rng = torch.Generator("cpu").manual_seed(0)
     draw = real_batches(member.data, weights[0])
-    some = [draw(4 * training.pack, rng) for _ in range(2)]
+    some = [draw(training.batch_size, rng) for _ in range(2)]
     if not all(isinstance(batch, Tensor) for batch in some):
         return "the data have conditions"
-    if not training.joined and _looks_across(_game(member), *some):
+    if not training.joined and _looks_across(member.game, *some):
         return "the discriminator looks across its batch"
     return None
 
 
-def _looks_across(game: Game, real: Any, other: Any) -> bool:
+def _looks_across(game: Game, *batches: Any) -> bool:
     """Whether the discriminator can tell a joined batch, which the flat step has, from two."""
-    halves = [game.packed(part) for part in (real, other)]
+    halves: list[Any] = [game.packed(batch) for batch in batches]
     with torch.no_grad(), in_mode(True, game.discriminator):
         apart = torch.cat([game.discriminator(half) for half in halves])
-        return not torch.allclose(game.discriminator(torch.cat(halves)), apart, 1e-3, 1e-4)
+        together = game.discriminator(torch.cat(halves))
+        return not torch.allclose(together, apart, 1e-3, 1e-4)
 
 
 def by_module(
@@ -237,14 +232,14 @@ def _flat(member: Member) -> flat.FlatStep:
 
 
 def module(member: Member) -> Module:
-    """A member's step in C, without its WebAssembly: :func:`ganlib.lab.compiler.build.build` adds it.
+    """A member's step in C, without the WebAssembly that ``compiler.build.build`` makes of it.
 
     Two functions, ``discriminator`` and ``generator``. Their noise lies in flat buffers: normal,
     the latents and then what blurs a mode; uniform, what picks a row and then the penalty's places.
     """
     step, source = _flat(member), _Source(member)
     training = member.training
-    size, mixed = training.batch_size, _game(member).takes_mix
+    size, mixed = training.batch_size, member.game.takes_mix
     pairs = size // training.pack if mixed else 0
     latent = (size, *latent_shape(member.generator, _size(member)))
     shape = (size, *source.shape)
@@ -291,103 +286,6 @@ def _size(member: Member) -> int | None:
     return None if callable(latent) else latent
 
 
-# --- many in one batch ---------------------------------------------------------------------------
-
-
-def not_batched(member: Member) -> str | None:
-    """Why the pure step, mapped over members, cannot carry one, or None."""
-    both = (member.generator, member.discriminator)
-    if any(isinstance(m, nn.modules.dropout._DropoutNd) for n in both for m in n.modules()):
-        return "a network draws from torch's generator"
-    if member.training.conditions is not None:
-        return "conditions are not batched"
-    if member.training.autocast is not None:
-        return "autocast is not batched"
-    batch = real_batches(member.data, next(both[0].parameters()))(1, torch.Generator("cpu"))
-    return None if isinstance(batch, Tensor) else "conditions are not batched"
-
-
-def by_batch(members: Sequence[Member], steps: int) -> list[FloatingPointError | None]:
-    """Train members that differ in seeds and scalar settings in one batch, in place.
-
-    Returns
-    -------
-    For each member None, or the error of one whose losses became NaN or infinite.
-    """
-    first = members[0].training
-    steppers = [_pure(member) for member in members]
-    with in_mode(True, *(n for m in members for n in (m.generator, m.discriminator))):
-        state = stack([one.initial() for one in steppers])
-        mapped = torch.func.vmap(turn(steppers[0], first.discriminator_steps))
-        draws = [_as_fit_draws(member) for member in members]
-        finite = torch.ones(len(members), dtype=torch.bool)
-        failed_at = torch.zeros(len(members), dtype=torch.int64)
-        for done in range(steps):
-            state, losses = mapped(state, *_together([next(draw) for draw in draws]))
-            now = finite & torch.isfinite(torch.stack(losses)).all(0)
-            failed_at[finite & ~now] = done + 1
-            finite = now
-    for place, member in enumerate(members):
-        mine: State = take(state, place)
-        for network, player in (
-            (member.generator, mine.generator), (member.discriminator, mine.discriminator)
-        ):  # fmt: skip
-            network.load_state_dict({**player.weights, **player.buffers}, strict=False)
-    return [
-        None if good else FloatingPointError(f"training diverged at step {int(at)}")
-        for good, at in zip(finite, failed_at, strict=True)
-    ]
-
-
-def _together(drawn: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
-    return [torch.stack(parts) for parts in zip(*drawn, strict=True)]
-
-
-def _as_fit_draws(member: Member) -> Iterator[tuple[Tensor, ...]]:
-    """The draws of a turn, in the order in which ``fit`` takes them from the same seed."""
-    training, game = member.training, _game(member)
-    like = next(member.generator.parameters())
-    draw_real = real_batches(member.data, like)
-    draw_latent = latents(member.generator, training.latent, like)
-    rng, mixes = (torch.Generator("cpu").manual_seed(member.seed) for _ in range(2))
-    size, pairs = training.batch_size, training.batch_size // training.pack
-    while True:
-        real: list[Any] = []
-        z, mix = [], []
-        for _ in range(training.discriminator_steps):
-            real.append(draw_real(size, rng))
-            z.append(draw_latent(size, rng))
-            if game.takes_mix:
-                mix.append(torch.rand(pairs, generator=mixes, device="cpu", dtype=like.dtype))
-        places = [torch.stack(mix).to(like.device)] if mix else []
-        yield torch.stack(real), torch.stack(z), draw_latent(size, rng), *places
-
-
-def _game(member: Member) -> Game:
-    training = member.training
-    loss = training.loss or non_saturating()
-    return Game(
-        member.generator, member.discriminator, loss, training.penalty, training.joined,
-        training.pack, training.autocast,
-    )  # fmt: skip
-
-
-def _pure(member: Member) -> Any:
-    training = member.training
-    beta1, beta2 = training.betas
-    adams: tuple[Optimiser, Optimiser] = (
-        Adam(training.rates[0], beta1, beta2, training.epsilon),
-        Adam(training.rates[1], beta1, beta2, training.epsilon),
-    )
-    one = pure(
-        _game(member), training.optimiser or adams, clip=training.bound,
-        settings={"penalty": training.penalty_weight},
-    )  # fmt: skip
-    for option in training.options:
-        one = option(one)
-    return one
-
-
 def _refuse_nan(finite: bool, done: int) -> None:
     if not finite:
         raise FloatingPointError(
@@ -396,7 +294,7 @@ def _refuse_nan(finite: bool, done: int) -> None:
         )
 
 
-def started(engine: str) -> Callable[[Module], Running]:
+def starter(engine: str) -> Callable[[Module], Running]:
     """How the engine ``exact`` or ``fast`` starts a module."""
     if engine == "fast":
         return _FAST
