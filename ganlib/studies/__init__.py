@@ -28,7 +28,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ganlib.studies import keys
-from ganlib.studies.member import Make, as_json, check
+from ganlib.studies.member import Make, check
 from ganlib.studies.table import Table
 from ganlib.studies.work import Measure, Run, results
 
@@ -73,7 +73,7 @@ def sweep(
         again, those of other studies in it are left alone. None keeps the table in memory.
 
         A row's key is made of the setting, the seed, the steps, the engine, ``make`` and
-        ``measure`` (their own code; functions that they call are not followed), the code of
+        ``measure`` (their code, and what they name in their own module), the code of
         ganlib, the versions of torch, zig and Python, and the kind of processor: a row that another
         version or another kind of machine wrote is another row.
     engine
@@ -134,7 +134,7 @@ def sweep(
             delay=0 if progress else 2.0,
         ) as bar:  # fmt: skip
             for rows in results(make, measure, engine, steps, missing, jobs):
-                file.append([{**row, "versions": as_json(versions)} for row in rows])
+                file.append([{**row, "versions": keys.as_json(versions)} for row in rows])
                 bar.update(len(rows))
         result = _frame(wanted.values(), file.rows)
     failed = result[result["error"] != ""] if len(result) else result

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from ganlib import data as data_of
-from ganlib.checkpoint import described
 from ganlib.draws import real_batches
 from ganlib.game import Game
 from ganlib.inspection import in_mode
@@ -31,7 +30,8 @@ from ganlib.lab.runtime import Running
 from ganlib.losses import non_saturating
 from ganlib.networks import latent_shape
 from ganlib.optimisers import rate_at
-from ganlib.studies.member import Member
+from ganlib.studies.keys import facts
+from ganlib.studies.member import Member, structure
 
 __all__ = ["Draw", "by_module", "module", "not_compiled", "philox", "starter"]
 
@@ -196,19 +196,11 @@ class _Key:
     """What a compiled step depends on; seeds and scalar settings do not count."""
 
     def __init__(self, member: Member, source: _Source) -> None:
-        self.member, self.source = member, source
-        training = member.training
-        layers = [
-            (type(layer), name, described([v for k, v in sorted(vars(layer).items())
-                                           if not k.startswith("_") and k != "training"]))
-            for network in (member.generator, member.discriminator)
-            for name, layer in network.named_modules()
-        ]  # fmt: skip
-        shapes = [w.shape for n in (member.generator, member.discriminator) for w in n.parameters()]
+        self.member, training = member, member.training
         self.content = (
-            tuple(layers), tuple(shapes), repr(training.loss), described(training.penalty),
-            training.pack, training.batch_size, training.latent, source.shape, source.std,
-            source.picked, tuple(source.points.shape),
+            structure(member), repr(facts([training.loss, training.penalty])), training.pack,
+            training.batch_size, training.latent, source.shape, source.std, source.picked,
+            tuple(source.points.shape),
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import inspect
-import json
 import math
-import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -15,16 +12,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganlib.checkpoint import described
+from ganlib.checkpoint import digest
 from ganlib.draws import Conditions, Data, Latents
 from ganlib.game import Game
 from ganlib.losses import Loss, non_saturating
 from ganlib.optimisers import Optimiser, Rate
 from ganlib.options import Option
 from ganlib.penalties import Penalty, weighted
+from ganlib.studies.keys import facts
 from ganlib.training import History, fit
 
-__all__ = ["SCALARS", "Make", "Member", "Training", "check", "code", "made", "plainly", "trained"]
+__all__ = [
+    "SCALARS",
+    "Make",
+    "Member",
+    "Training",
+    "check",
+    "made",
+    "structure",
+    "trained",
+]
 
 #: (seed, ...) -> generator, discriminator and data; its other arguments are settings.
 Make = Callable[..., tuple[nn.Module, nn.Module, Data]]
@@ -65,6 +72,8 @@ class Training:
         """The clamp of the discriminator's weights; infinite where there is none."""
         return math.inf if self.clip is None else self.clip
 
+
+_EVERY_MODULE_HAS = frozenset(vars(nn.Module()))
 
 #: Settings that are numbers in a step's state, so members that differ in them share its graph.
 SCALARS = ("learning_rate", "betas", "epsilon", "penalty_weight", "clip")
@@ -149,42 +158,19 @@ def trained(member: Member, steps: int) -> History:
     )  # fmt: skip
 
 
-def plainly(setting: Mapping[str, Any]) -> dict[str, Any]:
-    """A setting as JSON can hold it: what is neither number nor word is described."""
-
-    def plain(value: Any) -> Any:
-        if value is None or isinstance(value, (bool, int, float, str)):
-            return value
-        if isinstance(value, (list, tuple)):
-            return [plain(v) for v in value]
-        if isinstance(value, Loss):
-            return f"{value.name}({digits(repr(value))})"
-        return code(value) if callable(value) else described(value)
-
-    return {name: plain(setting[name]) for name in sorted(setting)}
-
-
-def code(function: Any) -> str:
-    """A function's name, with digits that change with its code and with what it closes over."""
-    name = getattr(function, "__qualname__", type(function).__name__)
-    return f"{name}({digits(described(function) + repr(_bytes(function)))})"
-
-
-def _bytes(function: Any) -> list[Any]:
-    body = function if isinstance(function, types.CodeType) else getattr(function, "__code__", None)
-    if body is None:
-        return []
-    inner = [_bytes(c) if isinstance(c, types.CodeType) else repr(c) for c in body.co_consts]
-    # The order of a set of strings is chance.
-    plain = [c for c in inner if not (isinstance(c, str) and c.startswith("frozenset"))]
-    return [body.co_code, body.co_names, plain]
-
-
-def digits(text: str) -> str:
-    """Twelve hexadecimal digits that tell texts apart."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def as_json(value: Any) -> str:
-    """One line of JSON, the same for the same value."""
-    return json.dumps(value, sort_keys=True)
+def structure(member: Member) -> tuple[Any, ...]:
+    """What of the networks stands in a graph: all but the values of weights and buffers."""
+    both = (member.generator, member.discriminator)
+    layers = [
+        (type(layer), name, repr(facts([v for k, v in sorted(vars(layer).items())
+                                       if k not in _EVERY_MODULE_HAS])))
+        for network in both
+        for name, layer in network.named_modules()
+    ]  # fmt: skip
+    # What is frozen stays in the graph with its values.
+    weights = [
+        (weight.shape, weight.requires_grad or digest(weight))
+        for network in both
+        for weight in network.parameters()
+    ]
+    return (*layers, *weights)

@@ -17,7 +17,8 @@ from torch import nn
 
 from ganlib.inspection import in_mode
 from ganlib.studies import batched, compiled
-from ganlib.studies.member import SCALARS, Make, Member, as_json, made, plainly, trained
+from ganlib.studies.keys import as_json, plainly
+from ganlib.studies.member import SCALARS, Make, Member, made, structure, trained
 from ganlib.studies.table import COLUMNS
 
 __all__ = ["Measure", "Run", "results"]
@@ -121,11 +122,14 @@ def _rows(make: Make, measure: Measure, group: _Group, steps: int) -> list[dict[
     with _one_thread():
         try:
             members = [made(make, run.setting, run.seed) for run in group.runs]
+            alike = len({structure(member) for member in members}) == 1
         except Exception as error:
-            if len(group.runs) > 1:
-                return [row for run in group.runs for row in _rows(
-                    make, measure, _Group(group.engine, group.why, [run]), steps)]  # fmt: skip
-            return [_row(group, run, steps, error=error) for run in group.runs]
+            if len(group.runs) == 1:
+                return [_row(group, group.runs[0], steps, error=error)]
+            alike = False
+        if not alike:  # one that cannot be made, or whose graph is its own
+            alone = [_Group(group.engine, group.why, [run]) for run in group.runs]
+            return [row for one in alone for row in _rows(make, measure, one, steps)]
         cpu, wall = time.process_time(), time.perf_counter()
         try:
             group, errors = _train(members, group, steps)
