@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ganlib import data, divergences, losses, networks, optimisers, options, penalties, training
 from ganlib.studies import batched, compiled, keys, member, sweep, table, work
+from tools import bench, bench_studies
 
 BATCH, STEPS, SEED = 8, 4, 3
 POINTS = torch.randn(BATCH, 2, generator=torch.Generator().manual_seed(9))
@@ -64,7 +65,7 @@ def fed(running: Any, one: member.Member) -> compiled.Draw:
     rng, mixes = (torch.Generator().manual_seed(one.seed) for _ in range(2))
 
     def draw(name: str, noise: dict[str, np.ndarray]) -> None:
-        noise["normal"][...] = torch.randn(BATCH, 2, generator=rng).flatten().numpy()
+        noise["normal"][: 2 * BATCH] = torch.randn(BATCH, 2, generator=rng).flatten().numpy()
         if "uniform" not in noise:
             return
         uniform = noise["uniform"]
@@ -449,15 +450,36 @@ def test_members_that_differ_in_numbers_share_a_batch() -> None:
         assert row["measured"][:12] == other["measured"][:12]
 
 
-def test_a_study_runs_on_dask_where_it_is_installed(tmp_path: Path) -> None:
+def test_dask_runs_a_study_one_of_whose_workers_is_killed(tmp_path: Path) -> None:
     distributed = pytest.importorskip("dask.distributed")
     import joblib
+
+    flag = os.fspath(tmp_path / "flag")
+
+    def measure(generator: nn.Module) -> dict[str, float]:
+        if generator[0].out_features == 5 and not os.path.exists(flag):
+            open(flag, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"n": 1.0}
 
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as here,
         distributed.Client(here),
         joblib.parallel_config(backend="dask"),
     ):
-        rows = study(plane, [{}], range(6), table=tmp_path / "study.csv")
-    assert list(rows["error"]) == [""] * 6
+        rows = study(
+            plane, [{}, {"hidden": 5}], range(3), measure=measure, table=tmp_path / "study.csv"
+        )
+    assert os.path.exists(flag)
+    assert list(rows["n"]) == [1.0] * 6
     assert rows["key"].is_unique
+
+
+def test_the_bench_has_a_row_for_each_engine(monkeypatch) -> None:
+    pytest.importorskip("ziglang")
+    sizes = {"exact": (2, 3), "fast": (2, 3), "batched": (2, 3)}
+    monkeypatch.setattr(bench_studies, "SIZES", sizes)
+    monkeypatch.setattr(bench, "STEPS", 3)
+    rows = list(bench_studies.studies_comparisons())
+    assert len(rows) == 6
+    assert all(row.ours() > 0 and row.theirs() > 0 for row in rows[:3])

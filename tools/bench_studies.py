@@ -11,20 +11,23 @@ import functools
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from ganlib import data, studies, training
-from tools.bench import RINGS, Comparison, ring_networks, tutorial_loop
+from ganlib import data, networks, studies, training
+
+if TYPE_CHECKING:
+    from tools.bench import Comparison
 
 #: engine -> members and steps of one timed study
 SIZES = {"exact": (4, 4000), "fast": (4, 4000), "batched": (16, 100), "fit": (2, 400)}
 
 
 def _ring(seed: int, hidden: int = 32) -> Any:
-    return (*ring_networks(hidden), data.ring())
+    generator = networks.mlp(2, hidden, hidden, 2, seed=seed)
+    return generator, networks.mlp(2, hidden, hidden, 1, seed=seed + 1), data.ring()
 
 
 def _spread(generator: nn.Module) -> dict[str, Any]:
@@ -46,6 +49,8 @@ def _study(engine: str, hidden: int, batch: int) -> float:
 
 
 def _plain(setting: Any) -> float:
+    from tools.bench import tutorial_loop
+
     started = time.process_time()
     tutorial_loop(setting)
     return setting.steps / (time.process_time() - started)
@@ -53,6 +58,9 @@ def _plain(setting: Any) -> float:
 
 def studies_comparisons() -> Iterator[Comparison]:
     """Each engine of a study against the tutorial loop, on both rings."""
+    # Inside: that module's table has these rows.
+    from tools.bench import RINGS, Comparison
+
     torch.set_num_threads(1)
     missing = importlib.util.find_spec("ziglang") is None
     if missing:

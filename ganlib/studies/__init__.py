@@ -56,6 +56,7 @@ def sweep(
     ----------
     make
         (seed, ...) -> generator, discriminator, data, as :func:`ganlib.training.fit` takes them.
+        A compiled step draws from a tensor or a mixture itself, from another sampler by torch.
         Its further arguments can be set by the settings.
     settings
         One dict a setting: arguments of ``fit`` (``learning_rate``, ``betas``, ``epsilon``,

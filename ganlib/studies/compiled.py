@@ -9,35 +9,29 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
-import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganlib import data as data_of
 from ganlib.draws import real_batches
 from ganlib.game import Game
 from ganlib.inspection import in_mode
 from ganlib.lab import flat, native, runtime
 from ganlib.lab.compiler.build import build
 from ganlib.lab.compiler.module import Module
-from ganlib.lab.compiler.program import Program
 from ganlib.lab.runtime import Running
 from ganlib.losses import non_saturating
-from ganlib.networks import latent_shape
 from ganlib.optimisers import rate_at
-from ganlib.studies.keys import facts
-from ganlib.studies.member import Member, structure
+from ganlib.studies.graph import Key, Source, flat_step, latents_in, module
+from ganlib.studies.member import Member
 
-__all__ = ["Draw", "by_module", "module", "not_compiled", "philox", "starter"]
+__all__ = ["Draw", "by_module", "not_compiled", "philox", "starter"]
 
 _CHECK_EVERY = 50  # steps between looks for NaN
-_AHEAD = 64  # batches of a sampler drawn at once
-_ROWS = 2**20  # of a data set that a uniform float32 still picks from evenly
 
 #: (name of a function, its flat noise by kind) -> None: fills the noise before the function runs.
 Draw = Callable[[str, dict[str, np.ndarray]], None]
@@ -106,8 +100,8 @@ def by_module(
         If a weight becomes NaN or infinite.
     """
     training = member.training
-    step, source = _flat(member), _Source(member)
-    running = _running(_Key(member, source), start)
+    step, source = flat_step(member), Source(member)
+    running = _running(Key(member, source), start)
     fill = (draw or philox)(running, member)
     one, other = (running.functions[name] for name in ("discriminator", "generator"))
     state, numbers = one.inputs["state"], one.inputs["settings"]
@@ -121,8 +115,8 @@ def by_module(
     if "points" in one.inputs:
         one.inputs["points"][...] = source.points.numpy()
     real = source.batches(member)
-    noise_d = {kind: one.inputs[kind] for kind in ("normal", "uniform") if kind in one.inputs}
-    noise_g = {"normal": other.inputs["normal2"]}
+    noise_d = {kind: one.inputs[kind] for kind in ("normal", "uniform")}
+    noise_g = {"normal": noise_d["normal"][-latents_in(member) :]}
     changing = [place for place, rate in enumerate(rates) if callable(rate)]
     for done in range(steps):
         for place in changing:
@@ -143,139 +137,27 @@ def by_module(
 
 
 def philox(running: Running, member: Member) -> Draw:
-    """The module's own noise: call n of a run fills its buffers from streams of their own."""
-    stream = 0
+    """The module's own noise: each filling of a buffer is a stream of its own."""
+    inputs, seed, stream = running.functions["discriminator"].inputs, member.seed, 0
+    base = running._memory.ctypes.data
+    fillings = []
+    for kind in ("normal", "uniform"):
+        running.draw(kind, inputs[kind], seed)  # once with all its checks, which take a while
+        fillings.append((running._fill[kind], inputs[kind].ctypes.data - base, inputs[kind].size))
 
-    def draw(_: str, noise: dict[str, np.ndarray]) -> None:
+    def draw(name: str, _: dict[str, np.ndarray]) -> None:
         nonlocal stream
-        for kind, array in noise.items():
-            running.draw(kind, array, member.seed, stream)
-            stream += 1
+        if name == "discriminator":  # the generator's latents came with them
+            for fill, place, size in fillings:
+                fill(place, size, seed, stream)
+                stream += 1
 
     return draw
 
 
-class _Source:
-    """Where the real batches of a compiled step come from.
-
-    Rows of a tensor, or modes of a mixture, are picked in the module (``points``); of any other
-    sampler they are drawn by torch, some batches ahead.
-    """
-
-    def __init__(self, member: Member) -> None:
-        data: Any = member.data
-        self.std = 0.0
-        if isinstance(data, data_of.Mixture) and data._curve is None:
-            data, self.std = data.centres, data.std
-        elif isinstance(data, data_of.Samples):
-            data = data.values
-        picked = isinstance(data, Tensor) and len(data) <= _ROWS
-        self.points = data.float().cpu() if picked else torch.zeros(0)
-        self.picked = picked
-        like = next(member.generator.parameters())
-        rng = torch.Generator("cpu").manual_seed(0)
-        row: Any = real_batches(member.data, like)(1, rng)
-        self.shape = tuple(row.shape[1:])
-
-    def batches(self, member: Member) -> Iterator[np.ndarray] | None:
-        """The real batches that the module does not draw."""
-        if self.picked:
-            return None
-        draw = real_batches(member.data, next(member.generator.parameters()))
-        size, rng = member.training.batch_size, torch.Generator("cpu").manual_seed(member.seed)
-
-        def blocks() -> Iterator[np.ndarray]:
-            while True:
-                block: Any = draw(_AHEAD * size, rng)
-                yield from block.reshape(_AHEAD, size, *self.shape).numpy()
-
-        return blocks()
-
-
-class _Key:
-    """What a compiled step depends on; seeds and scalar settings do not count."""
-
-    def __init__(self, member: Member, source: _Source) -> None:
-        self.member, training = member, member.training
-        self.content = (
-            structure(member), repr(facts([training.loss, training.penalty])), training.pack,
-            training.batch_size, training.latent, source.shape, source.std, source.picked,
-            tuple(source.points.shape),
-        )  # fmt: skip
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.content == other.content
-
-    def __hash__(self) -> int:
-        return hash(self.content)
-
-
 @functools.lru_cache(maxsize=64)  # a library stays loaded anyway
-def _running(key: _Key, start: Callable[[Module], Running]) -> Running:
+def _running(key: Key, start: Callable[[Module], Running]) -> Running:
     return start(module(key.member))
-
-
-def _flat(member: Member) -> flat.FlatStep:
-    training = member.training
-    return flat.FlatStep(
-        member.generator, member.discriminator, training.loss or non_saturating(),
-        training.penalty, pack=training.pack,
-    )  # fmt: skip
-
-
-def module(member: Member) -> Module:
-    """A member's step in C, without the WebAssembly that ``compiler.build.build`` makes of it.
-
-    Two functions, ``discriminator`` and ``generator``. Their noise lies in flat buffers: normal,
-    the latents and then what blurs a mode; uniform, what picks a row and then the penalty's places.
-    """
-    step, source = _flat(member), _Source(member)
-    training = member.training
-    size, mixed = training.batch_size, member.game.takes_mix
-    pairs = size // training.pack if mixed else 0
-    latent = (size, *latent_shape(member.generator, _size(member)))
-    shape = (size, *source.shape)
-    many = math.prod(latent)
-
-    def taken(
-        state: Tensor, real: Tensor, normal: Tensor, places: Tensor, settings: Tensor
-    ) -> dict[str, Tensor]:
-        z = normal[:many].reshape(latent)
-        done = step.discriminator_step(state, real, z, places[:pairs, None], settings)
-        return {"state": done.state, "loss_d": done.loss}
-
-    def picking(
-        state: Tensor, points: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
-    ) -> dict[str, Tensor]:
-        rows = (uniform[:size] * len(points)).long().clamp(max=len(points) - 1)
-        real = points[rows]
-        if source.std:
-            real = real + source.std * normal[many:].reshape(shape)
-        return taken(state, real, normal, uniform[size:], settings)
-
-    def given(
-        state: Tensor, real: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
-    ) -> dict[str, Tensor]:
-        return taken(state, real, normal, uniform, settings)
-
-    def generator(state: Tensor, normal2: Tensor, settings: Tensor) -> dict[str, Tensor]:
-        done = step.generator_step(state, normal2.reshape(latent), settings)
-        return {"state": done.state, "loss_g": done.loss}
-
-    state, numbers = step.initial(), flat.settings()
-    normal = torch.zeros(many + (math.prod(shape) if source.std else 0))
-    uniform = torch.zeros(max(1, (size if source.picked else 0) + pairs))
-    batch = source.points if source.picked else torch.zeros(shape)
-    program = Program(noise=True, seldom=())
-    first = picking if source.picked else given
-    program.add("discriminator", first, (state, batch, normal, uniform, numbers))
-    program.add("generator", generator, (state, torch.zeros(many), numbers))
-    return Module(b"", program.signatures, program.source())
-
-
-def _size(member: Member) -> int | None:
-    latent = member.training.latent
-    return None if callable(latent) else latent
 
 
 def _refuse_nan(finite: bool, done: int) -> None:
