@@ -29,7 +29,8 @@ LOCK = dict(
     if "==" in line and not line.startswith("#")
 )
 # By the names under which they are imported; tests skip where they are not installed.
-ORACLES = {"ot": "POT", "prdc": "prdc"}
+ORACLES = {"ot": "POT", "prdc": "prdc", "dask": "dask"}
+UNLOCKED = ("oracles", "machines")
 
 
 def named(*extras: str) -> set[str]:
@@ -92,12 +93,12 @@ def test_the_chapters_run_with_what_their_install_cell_names() -> None:
 
 @pytest.mark.parametrize("folder", ["tools", "tests", "exercises"])
 def test_the_newest_environment_has_what_tools_and_tests_import(folder: str) -> None:
-    assert distributions(of_folder(folder)) <= named(*environment.EXTRAS.split(","), "oracles")
+    assert distributions(of_folder(folder)) <= named(*environment.EXTRAS.split(","), *UNLOCKED)
 
 
 def test_the_lock_holds_every_requirement_within_its_range() -> None:
     pinned = {canonicalize_name(name): version for name, version in LOCK.items()}
-    locked = [r for extra, texts in EXTRAS.items() if extra != "oracles" for r in texts]
+    locked = [r for extra, texts in EXTRAS.items() if extra not in UNLOCKED for r in texts]
     for requirement in [*CORE, *locked]:
         if requirement.name != "ganlib":
             version = pinned.get(canonicalize_name(requirement.name))
