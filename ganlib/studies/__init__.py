@@ -61,11 +61,13 @@ def sweep(
     settings
         One dict a setting: arguments of ``fit`` (``learning_rate``, ``betas``, ``epsilon``,
         ``loss``, ``penalty``, ``clip``, ``pack``, ``batch_size``, ``discriminator_steps``,
-        ``optimiser``, ``options``, ...), ``penalty_weight``, and arguments of ``make``.
+        ``optimiser``, ``options``, ...), ``penalty_weight``, ``average`` (the decay of an average
+        of the generator's weights, which is measured too), and arguments of ``make``.
     seeds
         Integers. A run is a function of its setting and seed.
     measure
-        Generator after training -> numbers by name. Gradients are off, layers are in evaluation
+        Generator after training -> numbers by name; of the averaged one they are columns
+        ``"averaged <name>"``. Gradients are off, layers are in evaluation
         mode, torch's own generator is seeded with the run's seed.
     steps
         Generator steps of each run.

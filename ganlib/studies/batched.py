@@ -56,6 +56,7 @@ def by_batch(members: Sequence[Member], steps: int) -> list[FloatingPointError |
             (member.generator, mine.generator), (member.discriminator, mine.discriminator)
         ):  # fmt: skip
             network.load_state_dict({**player.weights, **player.buffers}, strict=False)
+        member.averaged.update(mine.extra.get("averaged", {}))
     return [
         None if good else FloatingPointError(f"training diverged at step {int(at)}")
         for good, at in zip(finite, failed_at, strict=True)
@@ -97,6 +98,6 @@ def _pure(member: Member) -> Step:
         member.game, training.optimiser or adams, clip=training.bound,
         settings={"penalty": training.penalty_weight},
     )  # fmt: skip
-    for option in training.options:
+    for option in training.all_options:
         one = option(one)
     return one

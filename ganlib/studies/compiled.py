@@ -117,6 +117,8 @@ def by_module(
     real = source.batches(member)
     noise_d = {kind: one.inputs[kind] for kind in ("normal", "uniform")}
     noise_g = {"normal": noise_d["normal"][-latents_in(member) :]}
+    mine = state[: sum(w.numel() for w in member.generator.parameters())]
+    average, decay = mine.copy(), np.float32(training.average or 0)
     changing = [place for place, rate in enumerate(rates) if callable(rate)]
     for done in range(steps):
         for place in changing:
@@ -128,9 +130,14 @@ def by_module(
             one.run()
         fill("generator", noise_g)
         other.run()
+        if training.average is not None:
+            average += (1 - decay) * (mine - average)
         if (done + 1) % _CHECK_EVERY == 0 or done + 1 == steps:
             _refuse_nan(bool(np.isfinite(state).all()), done + 1)
     weights = step.weights(torch.from_numpy(state.copy()))
+    if training.average is not None:
+        mine[...] = average
+        member.averaged.update(step.weights(torch.from_numpy(state.copy()))[0])
     # A weight with two names has one of them here.
     member.generator.load_state_dict(weights[0], strict=False)
     member.discriminator.load_state_dict(weights[1], strict=False)

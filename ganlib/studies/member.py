@@ -6,7 +6,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -16,8 +16,8 @@ from ganlib.checkpoint import digest
 from ganlib.draws import Conditions, Data, Latents
 from ganlib.game import Game
 from ganlib.losses import Loss, non_saturating
-from ganlib.optimisers import Optimiser, Rate
-from ganlib.options import Option
+from ganlib.optimisers import Optimiser, Rate, Tree
+from ganlib.options import Option, averaged
 from ganlib.penalties import Penalty, weighted
 from ganlib.studies.keys import facts
 from ganlib.training import History, fit
@@ -41,7 +41,9 @@ Make = Callable[..., tuple[nn.Module, nn.Module, Data]]
 class Training:
     """The settings that say how a member trains: arguments of :func:`ganlib.training.fit`.
 
-    ``penalty_weight`` multiplies the penalty; None anywhere is the default of ``fit``.
+    ``penalty_weight`` multiplies the penalty; with ``average`` an exponential average of the
+    generator's weights is measured too (:func:`ganlib.options.averaged`). None anywhere is the
+    default of ``fit``.
     """
 
     loss: Loss | None = None
@@ -57,6 +59,7 @@ class Training:
     pack: int = 1
     joined: bool = False
     options: Sequence[Option] = ()
+    average: float | None = None
     autocast: torch.dtype | None = None
     latent: int | Latents | None = None
     conditions: Conditions | None = None
@@ -66,6 +69,11 @@ class Training:
         """The generator's and the discriminator's."""
         rates: Any = self.learning_rate
         return tuple(rates) if isinstance(rates, (list, tuple)) else (rates, rates)  # type: ignore[return-value]
+
+    @property
+    def all_options(self) -> list[Option]:
+        """The options, with the average's."""
+        return [*self.options, *([] if self.average is None else [averaged(self.average)])]
 
     @property
     def bound(self) -> float:
@@ -88,6 +96,8 @@ class Member:
     data: Data
     training: Training
     seed: int
+    #: the average of the generator's weights, once there is one
+    averaged: Tree = field(default_factory=dict)
 
     @property
     def game(self) -> Game:
@@ -106,7 +116,7 @@ def check(make: Make, settings: Sequence[Mapping[str, Any]]) -> None:
     open_ended = any(p.kind is p.VAR_KEYWORD for p in own)
     names = [p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     needed = {p.name for p in own if p.name in names and p.default is p.empty}
-    known = [field.name for field in fields(Training)]
+    known = [one.name for one in fields(Training)]
     both = sorted({*names} & {*known})
     if both:
         raise ValueError(
@@ -130,7 +140,7 @@ def check(make: Make, settings: Sequence[Mapping[str, Any]]) -> None:
 
 def made(make: Make, setting: Mapping[str, Any], seed: int) -> Member:
     """The member of one setting and one seed, looked at by ``fit`` before it takes a step."""
-    known = {field.name for field in fields(Training)}
+    known = {one.name for one in fields(Training)}
     own = {name: value for name, value in setting.items() if name not in known}
     training = Training(**{name: value for name, value in setting.items() if name in known})
     parts = make(seed, **own)
@@ -146,16 +156,19 @@ def made(make: Make, setting: Mapping[str, Any], seed: int) -> Member:
 
 def trained(member: Member, steps: int) -> History:
     """Train a member with :func:`ganlib.training.fit`."""
-    given = {field.name: getattr(member.training, field.name) for field in fields(Training)}
-    weight = given.pop("penalty_weight")
+    given = {one.name: getattr(member.training, one.name) for one in fields(Training)}
+    weight, _ = given.pop("penalty_weight"), given.pop("average")
+    given["options"] = member.training.all_options
     if not weight >= 0:
         raise ValueError(f"penalty_weight is {weight}; it must be 0 or more")
     if given["penalty"] is not None:
         given["penalty"] = weighted(weight, given["penalty"])
-    return fit(
+    history = fit(
         member.generator, member.discriminator, member.data,
         steps=steps, seed=member.seed, progress=False, **given,
     )  # fmt: skip
+    member.averaged.update(history.extra.get("averaged", {}))
+    return history
 
 
 def structure(member: Member) -> tuple[Any, ...]:

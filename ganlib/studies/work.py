@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 import warnings
@@ -168,9 +169,19 @@ def _train(
 
 
 def _measured(member: Member, measure: Measure) -> dict[str, float]:
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), in_mode(False, member.generator):
-        torch.manual_seed(member.seed)
-        found = measure(member.generator)
+    found = _measures(member.generator, member.seed, measure)
+    if not member.averaged:
+        return found
+    average = copy.deepcopy(member.generator)
+    average.load_state_dict(member.averaged, strict=False)  # what is frozen stays
+    again = _measures(average, member.seed, measure)
+    return {**found, **{f"averaged {name}": value for name, value in again.items()}}
+
+
+def _measures(generator: nn.Module, seed: int, measure: Measure) -> dict[str, float]:
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), in_mode(False, generator):
+        torch.manual_seed(seed)
+        found = measure(generator)
     if not isinstance(found, Mapping):
         raise TypeError(
             f"measure returned a {type(found).__name__}; it must return numbers by name"
