@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlib import data, divergences, losses, networks, optimisers, options, penalties, training
-from ganlib.studies import batched, compiled, keys, member, sweep, table, work
+from ganlib.studies import batched, compiled, graph, keys, member, sweep, table, work
 from tools import bench, bench_studies
 
 BATCH, STEPS, SEED = 8, 4, 3
@@ -148,8 +148,8 @@ def test_rows_of_a_tensor_are_picked_in_the_module_and_its_bits_are_the_page_s()
     def rows(seed: int) -> Any:
         return (*pair(seed), POINTS)
 
-    def ring(seed: int) -> Any:
-        return (*pair(seed), data.ring(3, std=0.5))
+    def ring(seed: int, std: float = 0.5) -> Any:
+        return (*pair(seed), data.ring(3, std=std))
 
     one = member.made(rows, {"batch_size": BATCH}, SEED)
     compiled.by_module(one, STEPS, compiled.starter("exact"), fed)
@@ -159,12 +159,36 @@ def test_rows_of_a_tensor_are_picked_in_the_module_and_its_bits_are_the_page_s()
     compiled.by_module(here, 60, compiled.starter("exact"))
     compiled.by_module(page, 60, compiled._in_wasmtime)
     assert torch.equal(weights(here), weights(page))
+    sharp = member.made(ring, {"batch_size": BATCH, "std": 1e-6}, SEED)
+    compiled.by_module(sharp, 60, compiled.starter("exact"))
+    assert (weights(here) - weights(sharp)).abs().max() > 1e-3
     # Another run between, and another rate, leave a run as it was.
     other = member.made(ring, {"batch_size": BATCH, "learning_rate": 0.1}, 5)
     compiled.by_module(other, 9, compiled.starter("exact"))
     repeated = member.made(ring, {"batch_size": BATCH}, SEED)
     compiled.by_module(repeated, 60, compiled.starter("exact"))
     assert torch.equal(weights(here), weights(repeated))
+
+
+def test_the_module_s_noise_is_new_at_each_step_and_for_each_seed() -> None:
+    pytest.importorskip("ziglang")
+    drawn = []
+    for seed in (0, 1):
+        one = member.made(lambda seed: (*pair(0), data.ring()), {"batch_size": 500}, seed)
+        running = compiled._running(graph.Key(one, graph.Source(one)), compiled.starter("fast"))
+        draw, inputs = compiled.philox(running, one), running.functions["discriminator"].inputs
+        for _ in range(2):
+            draw("discriminator", {})
+            drawn += [(inputs["normal"].copy(), inputs["uniform"].copy())]
+            draw("generator", {})
+            assert (inputs["normal"] == drawn[-1][0]).all()
+    for kind, (mean, sd) in enumerate(((0.0, 1.0), (0.5, 12**-0.5))):
+        several = np.stack([each[kind] for each in drawn])
+        assert several.shape == (4, (3000, 500)[kind])  # latents twice, what blurs a mode
+        np.testing.assert_allclose(several.mean(1), mean, atol=0.07)
+        np.testing.assert_allclose(several.std(1), sd, rtol=0.1)
+        off = np.corrcoef(several) - np.eye(4)
+        assert np.abs(off).max() < 0.2
 
 
 def test_batched_draws_what_fit_draws() -> None:
@@ -350,6 +374,7 @@ def test_what_a_kill_left_half_written_is_cut_off_and_another_file_is_left_alone
         path.write_bytes(whole[:cut])
         rows = study(plane, [{}], [0, 1, 2], table=path)
         assert len(rows) == 3
+        assert study(plane, [{}], [0, 1, 2], table=path).equals(rows)
         assert len(path.read_bytes().splitlines()) == 4
         assert path.read_bytes()[:cut] == whole[:cut] or cut > len(whole) - 50
     for other in (b"a,b\n1,2\n", b"nothing", b"\x00\x00"):
