@@ -212,6 +212,19 @@ class Across(nn.Module):
         return self.layer(x) + x.std()
 
 
+class Unknown(nn.Module):
+    """A layer of a function that is not among the compiler's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.1 * torch.special.i0e(x)
+
+
+def measured_with_labels(generator: nn.Module) -> dict[str, Any]:
+    several = isinstance(generator, networks.Conditional)
+    condition = torch.arange(66) % 3 if several else None
+    return {"sd": training.sample(generator, 66, condition=condition).std()}
+
+
 def odd(seed: int, kind: str = "plain") -> Any:
     generator, critic = pair(seed)
     if kind == "normalised":
@@ -220,6 +233,13 @@ def odd(seed: int, kind: str = "plain") -> Any:
         critic = Across()
     if kind == "dropout":
         critic = nn.Sequential(critic, nn.Dropout(0.1))
+    if kind == "unknown":
+        generator = nn.Sequential(generator, Unknown())
+    if kind == "labelled":
+        generator, critic = (
+            networks.Conditional(networks.mlp(2 + 3, 8, width, seed=seed), 3) for width in (2, 1)
+        )
+        return generator, critic, data.ring(3).labelled()
     if kind == "frozen":
         next(critic.parameters()).requires_grad_(False)  # it differs from seed to seed
     return generator, critic, POINTS
@@ -234,6 +254,10 @@ def odd(seed: int, kind: str = "plain") -> Any:
         ({"kind": "dropout"}, "fit", "generator"),
         ({"optimiser": optimisers.SGD(0.01)}, "batched", "optimiser"),
         ({"options": [options.averaged(0.9), options.replay(16)]}, "batched", "options"),
+        ({"options": [options.unrolled(2)]}, "batched", "options"),
+        ({"options": [options.past_generators(2)]}, "batched", "options"),
+        ({"kind": "labelled"}, "fit", "conditions"),
+        ({"kind": "unknown"}, "fit", "i0e"),
     ],
 )
 def test_what_is_not_compiled_runs_by_the_same_call(
@@ -241,12 +265,12 @@ def test_what_is_not_compiled_runs_by_the_same_call(
 ) -> None:
     pytest.importorskip("ziglang")
     given = {"batch_size": BATCH, **setting}
-    ours = study(odd, [given], [0, 1], engine="exact")
+    ours = study(odd, [given], [0, 1], engine="exact", measure=measured_with_labels)
     assert list(ours["engine"]) == [engine] * 2
     assert list(ours["error"]) == ["", ""]
     assert all(why in said for said in ours["why"])
     torch.manual_seed(0)
-    plain = study(odd, [given], [0, 1])
+    plain = study(odd, [given], [0, 1], measure=measured_with_labels)
     if setting.get("kind") not in ("normalised", "across", "dropout"):  # made with no seed
         np.testing.assert_allclose(ours["sd"], plain["sd"], rtol=1e-3)
 
@@ -258,6 +282,12 @@ def test_a_setting_nobody_reads_is_named_with_the_nearest_right_one() -> None:
         study(plane, [{"hiden": 3}], [0])
     with pytest.raises(ValueError, match="seeds are an argument"):
         study(plane, [{"seed": 3}], [0])
+    with pytest.raises(TypeError, match="pass a list of them"):
+        study(plane, {}, [0])
+    with pytest.raises(ValueError, match="a seed is -1"):
+        study(plane, [{}], [-1])
+    with pytest.raises(ValueError, match=r"steps is 1\.5"):
+        study(plane, [{}], [0], steps=1.5)
     with pytest.raises(ValueError, match="it must be one of exact"):
         study(plane, [{}], [0], engine="native")
     with pytest.raises(ValueError, match="lacks hidden, which make needs"):

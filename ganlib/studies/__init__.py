@@ -22,6 +22,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import pandas as pd
@@ -102,7 +103,8 @@ def sweep(
         ``measure`` returned, ``steps``, ``engine``, ``why``, ``finite`` (whether all of it is),
         ``error``, ``cpu_seconds`` and ``wall_seconds`` of the training (in the first run of a
         process with what it takes to compile), and ``key``. A run that diverged or raised has its
-        error there, and NaN for what was to be measured.
+        error there, and NaN for what was to be measured; it is not run again while its row is in
+        the table.
 
     Raises
     ------
@@ -114,13 +116,16 @@ def sweep(
     OSError
         If the table cannot be written. What it holds stays.
     """
+    if isinstance(settings, Mapping):
+        raise TypeError("settings is one dict; pass a list of them, such as [{}] for one setting")
     settings, seeds = [dict(setting) for setting in settings], [int(seed) for seed in seeds]
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}; it must be one of {', '.join(ENGINES)}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0:
         raise ValueError(f"steps is {steps}; it must be an integer of 0 or more")
     if out := [seed for seed in seeds if not 0 <= seed < 2**32]:
         raise ValueError(f"a seed is {out[0]}; it must be at least 0 and below 2**32")
+    steps = int(steps)
     check(make, settings)
     versions = keys.versions(make, measure, engine)
     runs = [

@@ -41,7 +41,13 @@ def by_batch(members: Sequence[Member], steps: int) -> list[FloatingPointError |
     steppers = [_pure(member) for member in members]
     with in_mode(True, *(n for m in members for n in (m.generator, m.discriminator))):
         state = stack([one.initial() for one in steppers])
-        mapped = torch.func.vmap(turn(steppers[0], first.discriminator_steps))
+        whole = turn(steppers[0], first.discriminator_steps)
+
+        def tensors(state: State, *draws: Tensor) -> tuple[State, tuple[Tensor, Tensor]]:
+            state, losses = whole(state, *draws)
+            return state._replace(extra=_without_none(state.extra)), losses
+
+        mapped = torch.func.vmap(tensors)
         draws = [_as_fit_draws(member) for member in members]
         finite = torch.ones(len(members), dtype=torch.bool)
         failed_at = torch.zeros(len(members), dtype=torch.int64)
@@ -61,6 +67,13 @@ def by_batch(members: Sequence[Member], steps: int) -> list[FloatingPointError |
         None if good else FloatingPointError(f"training diverged at step {int(at)}")
         for good, at in zip(finite, failed_at, strict=True)
     ]
+
+
+def _without_none(tree: Any) -> Any:
+    """What an option keeps of a turn, without the places of a penalty that looks at none."""
+    if not isinstance(tree, dict):
+        return tree
+    return {name: _without_none(value) for name, value in tree.items() if value is not None}
 
 
 def _together(drawn: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
