@@ -130,8 +130,8 @@ def name_of(pack: int, penalty: str) -> str:
 def _key(pack: int, penalty: str, hidden: tuple[int, ...]) -> str:
     # Recording the functions takes longer than a page may: the module is a function of this.
     files = [Path(str(m.__file__)) for m in (
-        batches, divergences, fdivergence, flat, formulas, game, losses, metrics, networks, numerics,
-        optimisers, pairs, penalties, step,
+        batches, divergences, fdivergence, flat, formulas, game, losses, metrics, networks,
+        numerics, optimisers, pairs, penalties, step,
     )]  # fmt: skip
     files += sorted(Path(str(compiler.__file__)).parent.glob("*.py"))
     files += [Path(__file__), Path(__file__).with_name("runtime.c")]
