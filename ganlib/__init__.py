@@ -3,7 +3,7 @@
 One concept a module, named as the chapter that derives it. Imports run downwards only::
 
     lab                     torch functions compiled to WebAssembly, and live figures made of them
-    training                fit: the readable loop, its checkpoint, draws and inspection
+    training                fit: the readable loop (run, checkpoint, draws, inspection: its parts)
     options                 averaged weights, replay, unrolling: functions from step to step
     step                    two drivers of one game: a pure function of a named state; in place
     game                    what each player pays, written once
@@ -16,6 +16,7 @@ One concept a module, named as the chapter that derives it. Imports run downward
     formulas, proofs        SymPy expression -> torch function; assertions for check cells
     numerics                the torch functions that formulas are compiled to
     pairs, files            points and their distances in blocks; data files and their checksums
+    batches                 samples, or samples with a condition
     checks, plotting        what input must be; the house style of every figure
 
 Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.

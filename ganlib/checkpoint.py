@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import glob
 import hashlib
 import itertools
 import os
@@ -43,12 +44,25 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         self.path = Path(path)
         self.settings = {name: plain(value, name) for name, value in settings.items()}
-        self._mine: tuple[int, int] | None = None
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder; name a file in it, such as run.pt")
-        for left in self.path.parent.glob(f"{self.path.name}.*.partial"):
+        for left in self.path.parent.glob(f"{glob.escape(self.path.name)}.*.partial"):
             if not _alive(left.name.split(".")[-2]):
                 left.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        try:  # now, not after hours of training
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._partial.touch()
+            self._partial.unlink()
+        except OSError as error:
+            raise OSError(
+                f"no file can be written in {self.path.parent} ({error}); name a file in another "
+                "folder"
+            ) from error
+        self._found = self._seen()
+
+    @property
+    def _partial(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
 
     def exists(self) -> bool:
         """Whether there is a file to go on from."""
@@ -64,14 +78,13 @@ class Checkpoint:
         RuntimeError
             If another run has written the file since this one did.
         """
-        if self._mine is not None and self._seen() != self._mine:
+        if self._seen() != self._found:
             raise RuntimeError(
                 f"{self.path} was written by another run while this one trained; give each run a "
                 "file of its own. This run's last state was not saved"
             )
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        partial = self._partial
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
                 torch.save({"format": _FORMAT, "settings": self.settings, **content}, file)
                 file.flush()
@@ -84,7 +97,7 @@ class Checkpoint:
                 f"{self.path} could not be written ({str(error).splitlines()[0]}); free some space "
                 "or name a file in another folder. What stood there before is whole"
             ) from error
-        self._mine = self._seen()
+        self._found = self._seen()
 
     def load(self) -> dict[str, Any]:
         """What was saved.
@@ -115,7 +128,7 @@ class Checkpoint:
                     f"{self.path} was written by a run with {name} = {other}, this run has {mine}; "
                     "use the same to go on with it, or name another file"
                 )
-        self._mine = self._seen()
+        self._found = self._seen()
         return content
 
     def _seen(self) -> tuple[int, int] | None:
@@ -150,8 +163,14 @@ def _alive(process: str) -> bool:
 
 
 def detached(value: Any) -> Any:
-    """A watched value as it is now: tensors copied and cut from the graph, containers too."""
-    return tree_map(lambda v: v.detach().clone() if isinstance(v, Tensor) else v, value)
+    """A watched value as it is now: tensors and arrays copied, containers too."""
+
+    def copied(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return leaf.detach().clone()
+        return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+    return tree_map(copied, value)
 
 
 def plain(value: Any, name: str) -> Any:
@@ -165,8 +184,14 @@ def plain(value: Any, name: str) -> Any:
     """
     if isinstance(value, np.generic):
         return value.item()  # first: NumPy's float64 is a float, and yet not plain
-    if value is None or isinstance(value, (bool, int, float, str, Tensor)):
-        return value
+    if isinstance(value, Tensor):
+        return value.detach().as_subclass(Tensor)
+    kinds: tuple[type, ...] = (bool, int, float, str)
+    for exactly in kinds:  # an enumeration's members are numbers too
+        if isinstance(value, exactly):
+            return exactly(value)
+    if value is None:
+        return None
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return {"numpy": torch.from_numpy(value.copy())}
     if isinstance(value, Mapping):
@@ -175,7 +200,8 @@ def plain(value: Any, name: str) -> Any:
         fields = {field: plain(v, name) for field, v in zip(value._fields, value, strict=True)}
         return {"named": type(value).__name__, "fields": fields}
     if isinstance(value, (list, tuple)):
-        return {type(value).__name__: [plain(v, name) for v in value]}
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [plain(v, name) for v in value]}
     raise TypeError(
         f"watch returned a {type(value).__name__} as {name!r}, which no checkpoint can hold; "
         "return numbers, strings, tensors or arrays, or tuples, lists and dictionaries of them"
@@ -189,7 +215,7 @@ def unplain(value: Any) -> Any:
     if "numpy" in value:
         return value["numpy"].numpy()
     if "mapping" in value:
-        return {k: unplain(v) for k, v in value["mapping"]}
+        return {unplain(k): unplain(v) for k, v in value["mapping"]}
     if "named" in value:
         fields = {field: unplain(v) for field, v in value["fields"].items()}
         return collections.namedtuple(value["named"], fields)(**fields)  # type: ignore[misc]
@@ -217,33 +243,47 @@ def digest(values: Any) -> str:
     return found.hexdigest()[:16]
 
 
-def described(value: Any, depth: int = 3) -> str:
+def described(value: Any, depth: int = 4) -> str:
     """A function, a network, or plain data as a string that is the same in the next process.
 
-    A function is its name, the constants and names in its code, and the numbers and functions it
-    closes over: two lambdas that weight one penalty by 1 and by 10 are told apart. Integers count
-    in lambdas alone: a ``def`` that closes over one may be counting its calls.
+    A function is its name, the constants and names in its code, its defaults, and the numbers and
+    functions it closes over: two lambdas that weight one penalty by 1 and by 10 are told apart.
+    Integers that a ``def`` of your own closes over do not count: it may be counting its calls.
     """
     if isinstance(value, Tensor):
         return f"tensor {digest(value)}"
     if isinstance(value, functools.partial):
-        return f"partial({described(value.func, depth)}, {value.args}, {value.keywords})"
+        inner = described(value.func, depth)
+        return f"partial({inner}, {described(value.args, depth)}, {described(value.keywords)})"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(described(v, depth) for v in value)}]"
-    if not isinstance(value, types.FunctionType):
-        bare = repr(value) if value is None or depth else type(value).__name__
-        return re.sub(r" at 0x[0-9a-f]+", "", bare)
-    name = f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k}: {described(v, depth)}' for k, v in value.items())}}}"
+    if isinstance(value, types.FunctionType):
+        return _function(value, depth)
+    bare = repr(value)
+    if depth and not isinstance(value, nn.Module) and _ADDRESS.search(bare):
+        return f"{type(value).__qualname__}({described(vars(value), depth - 1)})"
+    return _ADDRESS.sub("", bare)
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def _function(function: types.FunctionType, depth: int) -> str:
+    name = f"{function.__module__}.{function.__qualname__}"
     if depth == 0:
         return name
-    code = value.__code__
+    code = function.__code__
     inside = [repr(c) for c in code.co_consts if isinstance(c, (bool, int, float, str, tuple))]
-    cells = [cell.cell_contents for cell in value.__closure__ or ()]
-    counts = (bool, int) if value.__name__ == "<lambda>" else ()
+    own = not function.__module__.startswith("ganlib.") and function.__name__ != "<lambda>"
+    counts = () if own else (bool, int)
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
     held = [
         described(c, depth - 1)
         for c in cells
         if isinstance(c, (float, Tensor)) or callable(c) or type(c) in counts
         if not isinstance(c, nn.Module)
     ]
-    return f"{name}({', '.join([*code.co_names, *inside, *held])})"
+    given = [described(d, depth - 1) for d in (function.__defaults__, function.__kwdefaults__) if d]
+    return f"{name}({', '.join([*code.co_names, *inside, *held, *given])})"

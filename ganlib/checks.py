@@ -25,6 +25,7 @@ __all__ = [
     "check_probabilities",
     "off",
     "readable",
+    "transformed",
 ]
 
 _on: ContextVar[bool] = ContextVar("ganlib.checks", default=True)
@@ -42,12 +43,10 @@ def off() -> Iterator[None]:
 
 def readable(values: Tensor) -> bool:
     """Whether a check may look at the numbers of ``values`` here: is there a number to look at?"""
-    if torch.compiler.is_compiling():
-        return False
     return (
-        _on.get()
+        not transformed()
+        and _on.get()
         and values.device.type != "meta"
-        and torch._C._functorch.maybe_current_level() is None
         and _get_current_dispatch_mode() is None
     )
 
@@ -56,6 +55,11 @@ def check_count(value: int, name: str, least: int = 1) -> None:
     """Raise a ValueError unless ``value`` is a whole number >= ``least`` (True is no number)."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
+
+
+def transformed() -> bool:
+    """Whether this runs inside a transform of torch.func, or is being compiled."""
+    return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
 
 
 def check_float(values: Tensor, name: str) -> None:

@@ -12,10 +12,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ganlib.batches import Batch, parts
+from ganlib.game import takes
 from ganlib.networks import latent_shape
-from ganlib.penalties import Batch, parts
 
-__all__ = ["Batches", "Conditions", "Data", "Latents", "Sampler", "latents", "real_batches"]
+__all__ = [
+    "Batches", "Conditions", "Data", "Latents", "Sampler", "counted", "latents", "real_batches",
+]  # fmt: skip
 
 
 class Sampler(Protocol):
@@ -54,15 +57,21 @@ def real_batches(data: Data, like: Tensor) -> Batches:
                 "ganlib.data.ring()"
             )
         sampler: Any = data
-        return lambda count, rng: _placed(sampler.sample(count, rng), like)
+        if not takes(sampler.sample, 2):
+            raise TypeError(
+                f"{type(sampler).__name__}.sample does not take (count, generator); give it both, "
+                "so that a seed decides the draws"
+            )
+        return lambda count, rng: _counted(_placed(sampler.sample(count, rng), like), count)
     x, *_ = parts(data)
     if x.ndim < 2 or len(x) == 0:
         raise ValueError(
             f"data has shape {tuple(x.shape)}; expected (N, ...) with N >= 1 samples: "
             "one-dimensional data is (N, 1)"
         )
-    if not torch.isfinite(x).all():
-        raise ValueError("data holds NaN or infinite values; remove those rows first")
+    for values, what in zip(parts(data), ("data", "the condition"), strict=False):
+        if not torch.isfinite(values).all():
+            raise ValueError(f"{what} holds NaN or infinite values; remove those rows first")
     held, total, device = _placed(data, like), len(x), like.device
 
     def from_tensors(count: int, rng: torch.Generator) -> Batch:
@@ -80,20 +89,35 @@ def latents(generator: nn.Module, latent: int | Latents | None, like: Tensor) ->
     """
     device, dtype = like.device, like.dtype
     if callable(latent):
-        return lambda count, rng: latent(count, rng).to(device, dtype)
+        return lambda count, rng: counted(latent(count, rng).to(device, dtype), count, "latent")
     shape = latent_shape(generator, latent)
     return lambda count, rng: torch.randn(count, *shape, generator=rng, device="cpu").to(
         device, dtype
     )
 
 
+def counted(drawn: Tensor, count: int, what: str) -> Tensor:
+    """What was drawn, if there are as many as asked for."""
+    if len(drawn) != count:
+        raise ValueError(f"{what} returned {len(drawn)} of the {count} asked for; return as many")
+    return drawn
+
+
+def _counted(batch: Batch, count: int) -> Batch:
+    for part in parts(batch):
+        counted(part, count, "the data's sample()")
+    return batch
+
+
 def _placed(batch: Any, like: Tensor) -> Batch:
     if isinstance(batch, Tensor):
         return batch.to(like.device, like.dtype)
-    if not (isinstance(batch, tuple) and len(batch) == 2):
+    pair = isinstance(batch, tuple) and len(batch) == 2
+    if not (pair and all(isinstance(part, Tensor) for part in batch)):
+        kinds = [type(part).__name__ for part in batch] if pair else type(batch).__name__
         raise TypeError(
-            f"the data's sample() returned a {type(batch).__name__}; it must return a tensor, or a "
-            "pair of tensors (samples, conditions)"
+            f"the data's sample() returned {kinds}; it must return a tensor, or a pair of tensors "
+            "(samples, conditions)"
         )
     x, y = batch
     y = y.to(like.device, like.dtype) if y.is_floating_point() else y.to(like.device)

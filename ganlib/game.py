@@ -13,7 +13,7 @@ samples (x, y) for such a critic. The costs of algorithm 1 (Goodfellow et al. 20
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,32 +22,55 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ganlib.batches import Batch, Critic, as_batch, parts
+from ganlib.checks import check_count
 from ganlib.losses import Loss, non_saturating
-from ganlib.penalties import Batch, Critic, Penalty, parts, refuse_batch_normalisation, whole
+from ganlib.penalties import Penalty, refuse_batch_normalisation
 
-__all__ = ["Bound", "Game", "same_condition"]
+__all__ = ["Bound", "Game", "takes"]
 
 #: The settings of a game: ``penalty``, its weight, and a value for each symbol of the loss.
 Settings = Mapping[str, Tensor | float]
 
 
-@dataclass
 class Bound:
     """A module with weights and buffers of a state in place of its own.
 
-    A call changes ``buffers``, which are copies made here, as it would change the module's: after
-    the last call they are the next state's.
+    A call changes ``buffers``, copies made here, as it would change the module's: after the last
+    call they are the next state's. If ``still`` it changes nothing: a penalty differentiates its
+    calls, and running statistics and power iterations have no derivative.
     """
 
-    module: nn.Module
-    weights: Mapping[str, Tensor]
-    buffers: dict[str, Tensor]
-
-    def __post_init__(self) -> None:
-        self.buffers = {name: value.clone() for name, value in self.buffers.items()}
+    def __init__(
+        self,
+        module: nn.Module,
+        weights: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        *,
+        still: bool = False,
+    ) -> None:
+        self.module, self.weights, self.still = module, weights, still
+        self.buffers = dict(buffers) if still else _copied(buffers)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        return functional_call(self.module, {**self.weights, **self.buffers}, inputs)
+        given = {**self.weights, **(_copied(self.buffers) if self.still else self.buffers)}
+        output = functional_call(self.module, given, inputs)
+        if not self.still:  # a buffer that was assigned anew is another tensor now
+            self.buffers = {name: given[name] for name in self.buffers}
+        return output
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The weights in place of the module's, by name, as a module gives them."""
+        own = dict(self.module.named_parameters())
+        yield from ({**own, **self.weights}).items()
+
+    def parameters(self) -> Iterator[Tensor]:
+        """The same without names."""
+        yield from (weight for _, weight in self.named_parameters())
+
+
+def _copied(buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in buffers.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +88,8 @@ class Game:
         ``discriminator(real, fake)`` and ``generator(fake)`` on raw outputs.
     penalty
         Added to the discriminator's cost (:mod:`ganlib.penalties`): a function of
-        (critic, real, fake, mix) or (critic, real, fake). It sees the critic as it is and changes
-        none of its buffers.
+        (critic, real, fake) that returns a scalar; one with a parameter ``mix`` is given it. The
+        critic it is called with has the discriminator's ``parameters()`` and changes no buffer.
     joined
         Real and fake samples go through the discriminator as one batch. Only a discriminator that
         looks across its batch (batch normalisation) can tell; apart, as most implementations
@@ -95,18 +118,21 @@ class Game:
     autocast: torch.dtype | None = None
     #: The names of the loss's symbols, whose values come with the settings.
     symbols: tuple[str, ...] = field(init=False, default=(), repr=False)
-    #: Whether the penalty takes a fourth argument, the uniform draws of its pairs.
+    #: Whether the penalty has a parameter named mix, for uniform draws, one a pair.
     takes_mix: bool = field(init=False, default=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not hasattr(self.loss, "discriminator"):
-            called = f"; call it: loss={self.loss.__name__}()" if inspect.isroutine(
-                self.loss) else "; make one with ganlib.losses, such as hinge()"  # fmt: skip
+        if isinstance(self.loss, type) or not hasattr(self.loss, "discriminator"):
+            name = getattr(self.loss, "__name__", None)
+            called = f"; call it: loss={name}()" if name else "; make one, such as hinge()"
             raise TypeError(f"loss is {self.loss!r}, which is no objective{called}")
         # The one way to derive a field of a frozen dataclass.
         object.__setattr__(self, "symbols", tuple(map(str, getattr(self.loss, "symbols", ()))))
-        if self.pack < 1:
-            raise ValueError(f"pack is {self.pack}; it must be 1 or more samples")
+        check_count(self.pack, "pack")
+        if not isinstance(self.autocast, torch.dtype | None):
+            raise TypeError(
+                f"autocast is {self.autocast!r}; pass a dtype, such as torch.bfloat16, or None"
+            )
         if self.penalty is not None:
             if not callable(self.penalty):
                 raise TypeError(
@@ -114,7 +140,8 @@ class Game:
                     "as ganlib.penalties.r1 or weighted(10, gradient_penalty)"
                 )
             refuse_batch_normalisation(self.discriminator)
-            object.__setattr__(self, "takes_mix", _takes(self.penalty, 4))
+            named = "mix" in inspect.signature(self.penalty).parameters
+            object.__setattr__(self, "takes_mix", named)
 
     def samples(self, generator: Critic, latent: Batch) -> Batch:
         """What the generator makes of a batch of latents, with their condition where they have one.
@@ -127,7 +154,7 @@ class Game:
         else:
             with self._precision(z):
                 made = generator(z, *condition).to(z.dtype)
-        return whole((made, *condition))
+        return as_batch((made, *condition))
 
     def discriminator_cost(
         self,
@@ -159,10 +186,15 @@ class Game:
             on_real, on_fake = self.outputs(critic, real), self.outputs(critic, fake)
         cost = self.loss.discriminator(on_real, on_fake, *self._values(settings))
         if self.penalty is not None:
-            arguments = (_still(critic), real, fake, mix)[: 4 if self.takes_mix else 3]
+            drawn = {"mix": mix} if self.takes_mix else {}
             with self._precision(parts(real)[0]) if self.autocast else nullcontext():
-                paid = self.penalty(*arguments).to(cost.dtype)
-            cost = cost + settings.get("penalty", 1.0) * paid
+                paid = self.penalty(_still(critic), real, fake, **drawn)
+            if paid.numel() != 1:
+                raise ValueError(
+                    f"the penalty has shape {tuple(paid.shape)}; return one number, such as the "
+                    ".mean() over samples"
+                )
+            cost = cost + settings.get("penalty", 1.0) * paid.reshape(()).to(cost.dtype)
         return cost
 
     def generator_cost(
@@ -187,7 +219,7 @@ class Game:
         """A batch as the discriminator sees it: ``pack`` samples side by side."""
         if self.pack == 1:
             return batch
-        return whole([self._side_by_side(part) for part in parts(batch)])
+        return as_batch([self._side_by_side(part) for part in parts(batch)])
 
     def _values(self, settings: Settings) -> list[Tensor | float]:
         return [settings[name] for name in self.symbols]
@@ -206,32 +238,21 @@ class Game:
         return samples.reshape(count // self.pack, self.pack * first, *others)
 
 
-def same_condition(samples: Tensor, batch: Batch) -> Batch:
-    """``samples`` with the condition of another batch, if that has one."""
-    return whole((samples, *parts(batch)[1:]))
-
-
 def _joined(real: Batch, fake: Batch) -> Batch:
-    return whole([torch.cat(pair) for pair in zip(parts(real), parts(fake), strict=True)])
+    return as_batch([torch.cat(pair) for pair in zip(parts(real), parts(fake), strict=True)])
 
 
 def _still(critic: Critic) -> Critic:
-    """The critic, with buffers that a call leaves as they are.
-
-    A penalty differentiates a call; running statistics and power iterations have no derivative,
-    and torch.func refuses to change them there.
-    """
+    """The critic, with buffers that a call leaves as they are."""
     if isinstance(critic, Bound):
-        module, weights, buffers = critic.module, critic.weights, critic.buffers
-    elif isinstance(critic, nn.Module):
-        module, weights = critic, dict(critic.named_parameters())
-        buffers = dict(critic.named_buffers())
-    if not isinstance(critic, (Bound, nn.Module)) or not buffers:
-        return critic
-    return lambda *inputs: Bound(module, weights, buffers)(*inputs)
+        return Bound(critic.module, critic.weights, critic.buffers, still=True)
+    if isinstance(critic, nn.Module) and (buffers := dict(critic.named_buffers())):
+        return Bound(critic, dict(critic.named_parameters()), buffers, still=True)
+    return critic
 
 
-def _takes(function: Callable[..., Any], count: int) -> bool:
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many arguments."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:

@@ -15,31 +15,55 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ganlib.game import Game
-from ganlib.penalties import Batch, parts, whole
+from ganlib.batches import Batch, as_batch, parts
+from ganlib.game import Game, takes
+from ganlib.penalties import input_gradient, refuse_batch_normalisation
 from ganlib.step import State
 
-__all__ = ["in_mode", "inspect_game"]
+__all__ = ["call_with", "in_mode", "inspect_game"]
 
-#: The open range of a layer's output, for those that bound it.
-_RANGES: dict[type, tuple[float, float]] = {
-    nn.Tanh: (-1.0, 1.0),
-    nn.Sigmoid: (0.0, 1.0),
-    nn.Softsign: (-1.0, 1.0),
-}
+#: The last functions that bound an output, by autograd's name of them, and their range.
+_BOUNDED = {
+    "Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0),
+    "Hardsigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0),
+}  # fmt: skip
+#: What leaves every number as it is.
+_SHAPES = {"View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Unflatten",
+           "Permute", "Transpose", "T", "ToCopy", "Clone", "Alias", "Select", "Slice"}  # fmt: skip
 
 
 @contextmanager
 def in_mode(training: bool, *modules: nn.Module) -> Iterator[None]:
-    """Every layer in training, or in evaluation mode, inside; as it was after."""
+    """Networks in training, or in evaluation mode, inside; every layer as it was after.
+
+    A network that is in training mode already keeps the layers that were put in evaluation mode
+    by themselves, such as normalisation with fixed statistics.
+    """
     modes = [(layer, layer.training) for module in modules for layer in module.modules()]
     try:
         for module in modules:
-            module.train(training)
+            if not (training and module.training):
+                module.train(training)
         yield
     finally:
         for layer, mode in modes:
             layer.training = mode
+
+
+def call_with(module: nn.Module, player: str, inputs: int) -> None:
+    """Raise a ValueError unless a network can be called with one input, or with two."""
+    if takes(module.forward, inputs):
+        return
+    if inputs == 2:
+        raise ValueError(
+            f"the data have a condition, but the {player}, a {type(module).__name__}, takes no "
+            "second argument; make it take (x, y), such as ganlib.networks.Conditional, or leave "
+            "the condition out"
+        )
+    raise ValueError(
+        f"the {player}, a {type(module).__name__}, takes more than one argument, but there is no "
+        "condition; pass data as a pair (samples, conditions), and conditions to sample()"
+    )
 
 
 def inspect_game(game: Game, state: State, real: Batch, latent: Batch, batch_size: int) -> None:
@@ -57,69 +81,106 @@ def inspect_game(game: Game, state: State, real: Batch, latent: Batch, batch_siz
     Raises
     ------
     ValueError
-        For shapes that do not fit, a discriminator without one output a sample, weights that
-        nothing depends on, or batch normalisation over a batch of one.
+        For shapes or dtypes that do not fit, a discriminator without one output a sample, weights
+        that nothing depends on, or batch normalisation over a batch of one or under a penalty.
     """
     if batch_size % game.pack:
         raise ValueError(
             f"a batch of {batch_size} does not divide into packs of {game.pack}; choose a multiple "
             f"of {game.pack}"
         )
-    normalised = [m for p in (game.generator, game.discriminator) for m in p.modules()
-                  if isinstance(m, nn.modules.batchnorm._BatchNorm)]  # fmt: skip
-    if normalised and batch_size // game.pack == 1:
-        raise ValueError(
-            "batch normalisation needs two samples or more; choose a larger batch_size, such as 64"
-        )
-    with in_mode(False, game.generator, game.discriminator), torch.enable_grad():
-        everything = parts(real)[0]
-        few = 2 * game.pack
-        real, latent = (whole([p[:few] for p in parts(batch)]) for batch in (real, latent))
-        fake, last = _watched_call(game, latent)
-        (samples, *_), (x, *_) = parts(fake), parts(real)
-        if samples.shape[1:] != x.shape[1:]:
+    for module, count in (
+        (game.generator, batch_size),
+        (game.discriminator, batch_size // game.pack),
+    ):
+        normalises = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
+        if normalises and count == 1:
             raise ValueError(
-                f"the generator makes samples of shape {tuple(samples.shape[1:])}, the data has "
-                f"{tuple(x.shape[1:])}; make them the same"
+                "batch normalisation needs two samples or more; choose a larger batch_size, such "
+                "as 64"
             )
-        _compare_range(last, everything)
-        output = game.outputs(game.discriminator, game.packed(fake))
-        if output.numel() != len(x) // game.pack:
+    if game.penalty is not None:
+        refuse_batch_normalisation(game.discriminator, in_any_mode=True)
+    (x, *condition), weights = parts(real), [*game.generator.parameters(),
+                                             *game.discriminator.parameters()]  # fmt: skip
+    if not torch.isfinite(x).all():
+        raise ValueError("the data drawn hold NaN or infinite values; remove those samples first")
+    dtypes = {str(weight.dtype) for weight in weights}
+    if len(dtypes) > 1:
+        raise ValueError(
+            f"the weights are of {', '.join(sorted(dtypes))}; use one, such as .float() on both "
+            "networks"
+        )
+    for player in ("generator", "discriminator"):
+        call_with(getattr(game, player), player, 1 + len(condition))
+    few = 2 * game.pack
+    with in_mode(False, game.generator, game.discriminator), torch.enable_grad():
+        made = game.samples(game.generator, latent)
+        fake = as_batch([p[:few] for p in parts(made)])
+        _refuse_no_tensor("generator", parts(made)[0])
+        if parts(made)[0].shape[1:] != x.shape[1:]:
             raise ValueError(
-                f"the discriminator returns shape {tuple(output.shape)} for {len(x) // game.pack} "
+                f"the generator makes samples of shape {tuple(parts(made)[0].shape[1:])}, the data "
+                f"has {tuple(x.shape[1:])}; make them the same"
+            )
+        _compare_range(parts(made)[0], x)
+        output = game.outputs(game.discriminator, game.packed(fake))
+        _refuse_no_tensor("discriminator", output)
+        if output.numel() != 2:
+            raise ValueError(
+                f"the discriminator returns shape {tuple(output.shape)} for 2 "
                 f"{'packs' if game.pack > 1 else 'samples'}; it must return one raw output "
                 "each, (N, 1) or (N,)"
             )
-        for player, value in (("generator", samples.sum()), ("discriminator", output.sum())):
-            _refuse_unused(player, value, getattr(state, player).weights)
-        _refuse_probabilities(game, real)
+        judged = game.outputs(game.discriminator, game.packed(made))
+        for player, value in (("generator", parts(made)[0]), ("discriminator", judged)):
+            _refuse_unused(player, value.sum(), getattr(state, player).weights)
+        _warn_of_bounds(judged)
+        if game.penalty is not None:
+            _warn_of_mixing(game, as_batch([p[: 2 * few] for p in parts(real)]))
 
 
-def _watched_call(game: Game, latent: Batch) -> tuple[Batch, nn.Module | None]:
-    """The generator's samples, and the layer whose output they are."""
-    ran: list[tuple[nn.Module, Tensor]] = []
-    hooks = [
-        layer.register_forward_hook(lambda layer, _, output: ran.append((layer, output)))
-        for layer in game.generator.modules()
-        if not list(layer.children())
-    ]
-    try:
-        fake = game.samples(game.generator, latent)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    same = [layer for layer, output in ran if output is parts(fake)[0]]
-    return fake, same[-1] if same else None
+def _refuse_no_tensor(player: str, output: object) -> None:
+    if not isinstance(output, Tensor):
+        raise ValueError(
+            f"the {player} returns a {type(output).__name__}; it must return one tensor: wrap it "
+            "in a module that does"
+        )
 
 
-def _compare_range(last: nn.Module | None, x: Tensor) -> None:
-    low, high = _RANGES.get(type(last), (-math.inf, math.inf))
+def _last_function(output: Tensor) -> str:
+    """Autograd's name of the function that made the numbers, whatever became of their shape."""
+    node = output.grad_fn
+    while node is not None:
+        name = type(node).__name__.partition("Backward")[0]
+        if name not in _SHAPES:
+            return name
+        node = node.next_functions[0][0] if node.next_functions else None
+    return ""
+
+
+def _compare_range(made: Tensor, x: Tensor) -> None:
+    last = _last_function(made)
+    low, high = _BOUNDED.get(last, (-math.inf, math.inf))
     if x.device.type == "meta" or (low <= x.min() and x.max() <= high):
         return
     warnings.warn(
         f"the data reach from {x.min().item():.4g} to {x.max().item():.4g}, but the generator "
-        f"ends in {type(last).__name__}, which stays within {low:g} and {high:g}: it can never "
-        "make such samples. Scale the data to that range, or leave that last layer out",
+        f"ends in {last}, which stays within {low:g} and {high:g}: it can never make such samples. "
+        "Scale the data to that range, or leave that last layer out",
+        stacklevel=4,
+    )
+
+
+def _warn_of_bounds(output: Tensor) -> None:
+    last = _last_function(output)
+    if last not in _BOUNDED:
+        return
+    low, high = _BOUNDED[last]
+    warnings.warn(
+        f"the discriminator ends in {last}, so every output lies between {low:g} and {high:g}; the "
+        "losses take raw outputs (a logit for the logistic ones), and what is bounded cannot tell "
+        "real from fake beyond its bound: leave the last layer out",
         stacklevel=4,
     )
 
@@ -136,20 +197,15 @@ def _refuse_unused(player: str, value: Tensor, weights: dict[str, Tensor]) -> No
         )
 
 
-def _refuse_probabilities(game: Game, real: Batch) -> None:
-    """Warn of a discriminator whose output is a probability, however far its input goes."""
-    x, *condition = parts(real)
-    if x.device.type == "meta":
-        return
-    seen = []
-    for scale in (-100.0, -10.0, -1.0, 1.0, 10.0, 100.0):
-        batch = game.packed(whole((x * scale, *condition)))
-        seen.append(game.outputs(game.discriminator, batch).detach().flatten())
-    outputs = torch.cat(seen)
-    if outputs.min() >= 0 and outputs.max() <= 1 and ((outputs > 0) & (outputs < 1)).any():
+def _warn_of_mixing(game: Game, real: Batch) -> None:
+    """Compare a sample's gradient in a batch with its gradient alone."""
+    packed = game.packed(real)
+    together = input_gradient(game.discriminator, packed)
+    alone = input_gradient(game.discriminator, as_batch([p[:1] for p in parts(packed)]))
+    scale = together.abs().max().item()
+    if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-3 * scale):
         warnings.warn(
-            "every output of the discriminator lies between 0 and 1, as if it ended in a sigmoid; "
-            "the losses take raw outputs, and a second sigmoid flattens them: leave the last layer "
-            "out",
+            "the discriminator looks across its batch, so a penalty sees no sample's own gradient; "
+            "leave out the layer that compares samples, or the penalty",
             stacklevel=4,
         )

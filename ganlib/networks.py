@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from ganlib import noise
+from ganlib.checks import readable
 from ganlib.optimisers import Rate, rate_at
 
 __all__ = [
@@ -102,9 +103,16 @@ def dcgan_generator(
     latent, channels
         Widths of a latent and of an image (N, channels, size, size).
     size
-        The side: a small number times a power of two, at least 8.
+        The side of an image: 4 to 7 times a power of two, such as 28, 32 or 64.
     width
         Channels of the finest hidden level; each coarser one has twice as many.
+    seed
+        Decides the initial weights.
+
+    Raises
+    ------
+    ValueError
+        For a size that is no such product.
     """
     base, levels = _levels(size)
 
@@ -155,11 +163,11 @@ def dcgan_discriminator(
 def _levels(size: int) -> tuple[int, int]:
     """The side of the coarsest grid, and how often it is doubled."""
     base, levels = size, 0
-    while base % 2 == 0 and base > 4:
+    while base % 2 == 0 and base >= 8:
         base, levels = base // 2, levels + 1
     if levels == 0 or base > 7:
         raise ValueError(
-            f"size is {size}; a DCGAN doubles a side of 4 to 7 pixels: choose 8, 16, 28, 32, 64"
+            f"size is {size}; a DCGAN doubles a side of 4 to 7 pixels: choose 8, 16, 28, 32 or 64"
         )
     return base, levels
 
@@ -176,15 +184,22 @@ def _drawn_as_dcgan(network: nn.Sequential) -> nn.Sequential:
 class Conditional(nn.Module):
     """A network with a condition: its input and the condition y side by side.
 
-    A generator is called with (z, y), a critic with (x, y); a class number becomes a one-hot row,
-    any other condition (N, width) is taken as it is (Mirza and Osindero 2014).
+    A generator is called with (z, y), a critic with (x, y) (Mirza and Osindero 2014). A class
+    number becomes a one-hot row, any other condition (N, width) or (N,) is taken as it is; beside
+    images each number of the row is a constant channel.
 
     Parameters
     ----------
     network
-        From rows (N, width + condition): ``mlp(2 + 8, 64, 2)`` for 8 classes.
+        Its input is wider by the condition: ``mlp(2 + 8, 64, 2)`` for 8 classes,
+        ``dcgan_discriminator(channels=1 + 8)`` beside grey images.
     classes
         How many classes y (N,) counts, from 0; None for a condition of numbers.
+
+    Raises
+    ------
+    ValueError
+        When called with class numbers outside 0, ..., classes - 1, or not one a sample.
     """
 
     def __init__(self, network: nn.Module, classes: int | None = None) -> None:
@@ -192,30 +207,67 @@ class Conditional(nn.Module):
         self.network = network
         self.classes = classes
 
-    def forward(self, rows: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
         if self.classes is not None:
-            y = (y[..., None] == torch.arange(self.classes, device=y.device)).flatten(1)
-        return self.network(torch.cat([rows, y.to(rows.dtype)], dim=1))
+            y = self._one_hot(y, self.classes)
+        row = y.to(x.dtype).reshape(len(y), -1, *(1 for _ in x.shape[2:]))
+        return self.network(torch.cat([x, row.expand(*row.shape[:2], *x.shape[2:])], dim=1))
+
+    def _one_hot(self, y: Tensor, classes: int) -> Tensor:
+        numbers = torch.arange(classes, device=y.device)
+        if y.ndim != 1:
+            raise ValueError(
+                f"the classes have shape {tuple(y.shape)}; pass one number a sample, (N,), such as "
+                "one_hot.argmax(1), or make the network without classes="
+            )
+        hot = y[:, None] == numbers
+        if readable(y) and not hot.any(1).all():
+            raise ValueError(
+                f"the classes reach from {y.min().item()} to {y.max().item()}; they are numbers "
+                f"from 0 to {classes - 1}"
+            )
+        return hot
 
 
-class Dropout(nn.Module):
+class _Noisy(nn.Module):
+    """A layer with noise of its own: a stream, and how often it was called."""
+
+    seed: Tensor
+    calls: Tensor
+
+    def __init__(self, seed: int | None) -> None:
+        super().__init__()
+        # Unlike seeds for layers made one after the other; `seeded` makes them reproducible.
+        drawn = torch.randint(2**31, (), device="cpu").item() if seed is None else seed
+        self.register_buffer("seed", torch.tensor(drawn))
+        self.register_buffer("calls", torch.tensor(0))
+
+    def _next_call(self) -> Tensor:
+        call = self.calls.clone()
+        self.calls.add_(1)
+        return call
+
+
+class Dropout(_Noisy):
     """Dropout (Srivastava et al. 2014) with noise of its own (:mod:`ganlib.noise`).
 
     In training mode each number of the input is 0 with probability ``rate``, the others are
     divided by 1 - rate. Which ones is a function of ``seed`` and of how often the layer was
     called: both are buffers, so a saved run goes on as it would have.
+
+    Parameters
+    ----------
+    rate
+        At least 0 and below 1, else a ValueError.
+    seed
+        Of its stream; drawn from torch's generator where None, another for each layer.
     """
 
-    seed: Tensor
-    calls: Tensor
-
-    def __init__(self, rate: float = 0.5, *, seed: int = 0) -> None:
-        super().__init__()
+    def __init__(self, rate: float = 0.5, *, seed: int | None = None) -> None:
+        super().__init__(seed)
         if not 0 <= rate < 1:
             raise ValueError(f"the dropout rate is {rate}; it must be at least 0 and below 1")
         self.rate = rate
-        self.register_buffer("seed", torch.tensor(seed))
-        self.register_buffer("calls", torch.tensor(0))
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
@@ -223,28 +275,18 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        kept = noise.uniform(self.seed, self.calls, x.shape) >= self.rate
-        self.calls.add_(1)
+        kept = noise.uniform(self.seed, self._next_call(), x.shape) >= self.rate
         return x * kept.to(x.dtype) / (1 - self.rate)
 
 
-class GaussianNoise(nn.Module):
-    """Adds Gaussian noise of its own in training mode (:func:`noisy`).
+class GaussianNoise(_Noisy):
+    """Adds Gaussian noise of its own in training mode; arguments as for :func:`noisy`."""
 
-    ``std`` is a number, or a schedule of the calls of this layer so far: a step of the
-    discriminator makes two, one of the generator one.
-    """
-
-    seed: Tensor
-    calls: Tensor
-
-    def __init__(self, std: Rate, *, seed: int = 0) -> None:
-        super().__init__()
+    def __init__(self, std: Rate, *, seed: int | None = None) -> None:
+        super().__init__(seed)
         if not callable(std) and not 0 <= std < float("inf"):
             raise ValueError(f"the noise has std {std}; it must be 0 or more, and finite")
         self.std = std
-        self.register_buffer("seed", torch.tensor(seed))
-        self.register_buffer("calls", torch.tensor(0))
 
     def extra_repr(self) -> str:
         return f"std={self.std}"
@@ -252,19 +294,38 @@ class GaussianNoise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        drawn = noise.normal(self.seed, self.calls, x.shape, x.dtype)
-        std = rate_at(self.std, self.calls.clone())
-        self.calls.add_(1)
-        return x + std * drawn
+        call = self._next_call()
+        return x + rate_at(self.std, call) * noise.normal(self.seed, call, x.shape, x.dtype)
 
 
-def noisy(discriminator: nn.Module, std: Rate, *, seed: int = 0) -> nn.Sequential:
+class _WithNoise(nn.Module):
+    def __init__(self, noise: GaussianNoise, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.noise = noise
+        self.discriminator = discriminator
+
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        return self.discriminator(self.noise(x), *condition)
+
+
+def noisy(discriminator: nn.Module, std: Rate, *, seed: int | None = None) -> nn.Module:
     """Instance noise (Sønderby et al. 2017): a discriminator that sees real and fake blurred.
 
     Noise makes the two densities overlap, so the divergence that a generator descends has a
-    slope where the supports were apart. ``noisy(d, linear(0.1, over=6000))`` lets it die away.
+    slope where the supports were apart. A condition is passed on as it is.
+
+    Parameters
+    ----------
+    discriminator
+        From (x) or (x, y).
+    std
+        0 or more, in the units of the samples: a number, or a schedule of the calls of this
+        discriminator so far. One alternating step makes three: ``linear(0.1, over=3 * 6000)``
+        dies away over 6,000 steps.
+    seed
+        As for :class:`Dropout`.
     """
-    return nn.Sequential(GaussianNoise(std, seed=seed), discriminator)
+    return _WithNoise(GaussianNoise(std, seed=seed), discriminator)
 
 
 class _SpectralNorm(nn.Module):
@@ -313,7 +374,7 @@ def spectral_norm(module: nn.Module, *, epsilon: float = 1e-12) -> nn.Module:
     Raises
     ------
     ValueError
-        If the module has no such layer.
+        If the module has no such layer, or one that is normalised already.
     """
     layers = [m for m in module.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))]
     if not layers:
@@ -322,6 +383,10 @@ def spectral_norm(module: nn.Module, *, epsilon: float = 1e-12) -> nn.Module:
             "network that holds them"
         )
     for layer in layers:
+        if is_parametrized(layer, "weight"):
+            raise ValueError(
+                f"the weight of {type(layer).__name__} is parametrized already; normalise it once"
+            )
         axis = 1 if isinstance(layer, nn.modules.conv._ConvTransposeNd) else 0
         norm = _SpectralNorm(layer.weight, axis, epsilon)
         register_parametrization(layer, "weight", norm)
@@ -344,18 +409,18 @@ def latent_shape(generator: nn.Module, size: int | None = None) -> tuple[int, ..
         If it cannot be read off; then pass ``latent=`` where this was called from.
     """
     known = (nn.Unflatten, nn.Linear, nn.modules.conv._ConvNd)
-    first = next((layer for layer in generator.modules() if isinstance(layer, known)), None)
-    if isinstance(first, nn.modules.conv._ConvNd):
-        return (size or first.in_channels, *(1 for _ in first.kernel_size))
+    first: Any = next((layer for layer in generator.modules() if isinstance(layer, known)), None)
+    convolves = isinstance(first, nn.modules.conv._ConvNd)
+    # The width of a condition of numbers is nowhere written.
+    condition = generator.classes if isinstance(generator, Conditional) else 0
+    if size is None and first is not None and condition is not None:
+        if isinstance(first, nn.Unflatten):
+            width = math.prod(first.unflattened_size)
+        else:
+            width = first.in_channels if convolves else first.in_features
+        size = width - condition
     if size is not None:
-        return (size,)
-    if isinstance(generator, Conditional) and generator.classes is None:
-        first = None  # the width of a condition of numbers is nowhere written
-    if isinstance(first, nn.Unflatten):
-        return (math.prod(first.unflattened_size),)
-    if isinstance(first, nn.Linear):
-        classes = generator.classes if isinstance(generator, Conditional) else 0
-        return (first.in_features - (classes or 0),)
+        return (size, *(1 for _ in (first.kernel_size if convolves else ())))
     raise ValueError(
         f"the latent size cannot be read off {type(generator).__name__}; pass latent=<size>, or "
         "latent=<a function (count, torch.Generator) -> latents>"

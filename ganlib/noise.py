@@ -24,6 +24,9 @@ _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
+_BITS = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
+
+
 def _right(z: Tensor, places: int) -> Tensor:
     # torch shifts signed integers arithmetically; the mask takes the copied sign away.
     return (z >> places) & ((1 << (64 - places)) - 1)
@@ -38,7 +41,9 @@ def _mixed(z: Tensor) -> Tensor:
 def uniform(
     seed: Tensor, call: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Independent uniform draws in [0, 1): multiples of 2^-24, or of 2^-53 in float64.
+    """Independent uniform draws in [0, 1), equally spaced numbers that the dtype holds exactly.
+
+    They are multiples of 2^-24 in float32, 2^-53 in float64, 2^-11 and 2^-8 in the half ones.
 
     Parameters
     ----------
@@ -50,19 +55,16 @@ def uniform(
     count = math.prod(shape)
     start = _mixed(_mixed(seed * _GOLDEN + 1) + call * _GOLDEN)
     place = torch.arange(1, count + 1, device=seed.device, dtype=torch.int64)
-    bits = 53 if dtype == torch.float64 else 24
+    bits = _BITS[dtype]
     drawn = _right(_mixed(start + place * _GOLDEN), 64 - bits)
-    return (
-        (drawn.to(torch.float64 if bits == 53 else torch.float32) * 2.0**-bits)
-        .to(dtype)
-        .reshape(shape)
-    )
+    return (drawn.to(dtype) * 2.0**-bits).reshape(shape)
 
 
 def normal(
     seed: Tensor, call: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """Independent standard normal draws (Box and Muller 1958); arguments as :func:`uniform`."""
-    first, second = uniform(seed, call, (2, *shape), dtype)
+    fine = torch.promote_types(dtype, torch.float32)
+    first, second = uniform(seed, call, (2, *shape), fine)
     # 1 - u lies in (0, 1]: its logarithm is finite.
-    return (-2 * torch.log1p(-first)).sqrt() * torch.cos(2 * math.pi * second)
+    return ((-2 * torch.log1p(-first)).sqrt() * torch.cos(2 * math.pi * second)).to(dtype)

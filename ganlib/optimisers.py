@@ -22,7 +22,11 @@ from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
-__all__ = ["SGD", "Adam", "Optimiser", "RMSProp", "Rate", "Schedule", "linear", "rate_at"]
+from ganlib.pairs import root
+
+__all__ = [
+    "SGD", "Adam", "Optimiser", "RMSProp", "Rate", "Schedule", "at", "linear", "rate_at",
+]  # fmt: skip
 
 Tree = dict[str, Tensor]
 Slots = dict[str, Tree]
@@ -105,7 +109,7 @@ class Adam(_Constants):
             square = beta2 * slots["square"][name] + (1 - beta2) * slope * slope
             # 1 - beta^count, without the cancellation at small count; right for beta = 0 too.
             part1, part2 = (-torch.expm1(count * beta.log()) for beta in (beta1, beta2))
-            spread = (square / part2).sqrt()
+            spread = root(square / part2)
             moved[name] = weights[name] - rate * (mean / part1) / (spread + epsilon)
             new["mean"][name], new["square"][name], new["count"][name] = mean, square, count
         return moved, new
@@ -169,7 +173,7 @@ class RMSProp(_Constants):
             for name, slope in slopes.items()
         }
         moved = {
-            name: weights[name] - rate * slope / (square[name].sqrt() + epsilon)
+            name: weights[name] - rate * slope / (root(square[name]) + epsilon)
             for name, slope in slopes.items()
         }
         count = {name: value + 1 for name, value in slots["count"].items()}
@@ -184,6 +188,22 @@ class RMSProp(_Constants):
             weights, slopes, square, [], [], count, lr=settings["rate"], alpha=settings["decay"],
             eps=settings["epsilon"], weight_decay=0.0, momentum=0.0, centered=False, foreach=False,
         )  # fmt: skip
+
+
+def at(settings: Settings, rate: Rate, done: Any) -> Settings:
+    """The constants of the step after ``done`` ones: a schedule says the rate, else they do.
+
+    Raises a ValueError where a schedule says a number that is no rate.
+    """
+    if not callable(rate):
+        return settings
+    now = rate(done)
+    if not isinstance(now, Tensor) and not 0 <= now < math.inf:
+        raise ValueError(
+            f"the schedule {rate} says the rate {now} after {done} steps; it must be 0 or more, "
+            "and finite"
+        )
+    return {**settings, "rate": now}
 
 
 def rate_at(rate: Rate, done: Any) -> Any:

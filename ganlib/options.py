@@ -20,14 +20,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad
 from torch.utils._pytree import tree_map
 
 from ganlib import noise
+from ganlib.batches import Batch, as_batch, parts
+from ganlib.checks import check_count
 from ganlib.game import Bound
 from ganlib.optimisers import Tree
-from ganlib.penalties import Batch, parts, whole
-from ganlib.step import State, Step
+from ganlib.step import Player, State, Step, pure
 
 __all__ = ["Option", "averaged", "past_generators", "replay", "unrolled"]
 
@@ -38,6 +38,12 @@ def _keep(state: State, name: str, value: Any) -> State:
     return state._replace(extra={**state.extra, name: value})
 
 
+def _first(state: State, name: str, value: Any) -> State:
+    if name in state.extra:
+        raise ValueError(f"{name} is among the options twice; give it once")
+    return _keep(state, name, value)
+
+
 def averaged(decay: float = 0.999) -> Option:
     """Keep an exponential average of the generator's weights (Yazıcı et al. 2019).
 
@@ -45,24 +51,30 @@ def averaged(decay: float = 0.999) -> Option:
     on. Buffers are those of the present. The average is sampled, never trained: it is in
     ``State.extra["averaged"]``, in ``History.extra["averaged"]`` after a fit, and
     ``sample(generator, 1000, weights=history.extra["averaged"])`` draws from it.
+
+    Parameters
+    ----------
+    decay
+        At least 0 and below 1; 0.999 looks back over a thousand steps.
     """
     _share(decay, "decay")
 
     def option(one: Step) -> Step:
-        def initial() -> State:
-            state = one.initial()
-            return _keep(state, "averaged", _copied(_all(state)))
+        def initial(*modules: Any, **named: Any) -> State:
+            state = one.initial(*modules, **named)
+            frozen = dict(one.game.generator.named_parameters())
+            return _first(state, "averaged", _copied({**frozen, **_all(state)}))
 
-        def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
+        def generator(state: State, latent: Batch, *ahead: Any, **how: Any) -> tuple[State, Tensor]:
             before = state.extra["averaged"]
-            state, loss = one.generator(state, latent)
-            after = {
+            state, loss = one.generator(state, latent, *ahead, **how)
+            now = {
                 name: torch.lerp(value.detach(), before[name], decay)
                 if name in state.generator.weights
                 else value.clone()
                 for name, value in _all(state).items()
             }
-            return _keep(state, "averaged", after), loss
+            return _keep(state, "averaged", {**before, **now}), loss
 
         return one._replace(initial=initial, generator=generator)
 
@@ -74,15 +86,25 @@ def replay(size: int = 1000, *, share: float = 0.5, seed: int = 0) -> Option:
 
     A memory holds ``size`` generated samples. At each of its steps the last ``share`` of the
     discriminator's fake batch is taken from random places of the memory, and what it replaces is
-    stored there. The first batch fills the memory.
+    stored there. The first batch fills the memory. Conditions are remembered with their samples,
+    so under a gradient penalty a pair may have two of them.
+
+    Parameters
+    ----------
+    size
+        Samples in the memory, 1 or more; a pure step copies it at each step.
+    share
+        Of the fake batch, at least 0 and below 1.
+    seed
+        Of the places drawn.
     """
-    _whole(size, "size")
+    check_count(size, "size")
     _share(share, "share")
 
     def option(one: Step) -> Step:
-        def initial() -> State:
-            state = one.initial()
-            return _keep(state, "replay", {"key": _key(state, seed)})
+        def initial(*modules: Any, **named: Any) -> State:
+            state = one.initial(*modules, **named)
+            return _first(state, "replay", {"key": _key(state, "replay", seed, named)})
 
         def generate(state: State, latent: Batch) -> tuple[State, Batch]:
             state, fake = one.generate(state, latent)
@@ -93,13 +115,20 @@ def replay(size: int = 1000, *, share: float = 0.5, seed: int = 0) -> Option:
             places = (noise.uniform(key[0], key[1], (count,), torch.float64) * size).long()
             shown = [torch.cat([x[:old], m[places]]) for x, m in zip(fresh, memory, strict=True)]
             # Where a place was drawn twice the last one stays, on every device.
-            last = _last_of_each(places, size)
-            memory = [
-                torch.where(_like(last >= 0, m), x[old:][last.clamp(min=0)], m)
-                for x, m in zip(fresh, memory, strict=True)
-            ]
+            order = torch.arange(count, device=key.device)
+            last = order.new_full((size,), -1).scatter_reduce(0, places, order, "amax")
+            replaced = [x[old:] for x in fresh]
+            if one.in_place:
+                kept = last[places] == order
+                for m, x in zip(memory, replaced, strict=True):
+                    m[places[kept]] = x[kept]
+            elif count:
+                memory = [
+                    torch.where(_like(last >= 0, m), x[last.clamp(min=0)], m)
+                    for x, m in zip(replaced, memory, strict=True)
+                ]
             state = _keep(state, "replay", {"key": _next(key), "memory": memory})
-            return state, whole(shown)
+            return state, as_batch(shown)
 
         return one._replace(initial=initial, generate=generate)
 
@@ -114,48 +143,60 @@ def past_generators(
     Every ``every`` steps the generator is added to ``count`` kept ones, in place of the oldest;
     the last ``share`` of the discriminator's fake batch comes from one of them, drawn anew at
     each of its steps. At first all are the generator as it began.
+
+    Parameters
+    ----------
+    count, every
+        1 or more.
+    share
+        Of the fake batch, at least 0 and below 1.
+    seed
+        Of the choices.
     """
-    _whole(count, "count")
-    _whole(every, "every")
+    check_count(count, "count")
+    check_count(every, "every")
     _share(share, "share")
 
     def option(one: Step) -> Step:
-        def initial() -> State:
-            state = one.initial()
+        def initial(*modules: Any, **named: Any) -> State:
+            state = one.initial(*modules, **named)
             kept = {
                 name: value.detach().expand(count, *value.shape).clone()
                 for name, value in _all(state).items()
             }
-            return _keep(state, "past_generators", {"key": _key(state, seed), "kept": kept})
+            key = _key(state, "past_generators", seed, named)
+            return _first(state, "past_generators", {"key": key, "kept": kept})
 
         def generate(state: State, latent: Batch) -> tuple[State, Batch]:
-            mine = state.extra["past_generators"]
-            key, kept = mine["key"], mine["kept"]
+            key, kept = (state.extra["past_generators"][name] for name in ("key", "kept"))
             one_of_them = (noise.uniform(key[0], key[1], (1,), torch.float64) * count).long()
             then = {name: value[one_of_them][0] for name, value in kept.items()}
             old = len(parts(latent)[0]) - round(share * len(parts(latent)[0]))
-            state, fake = one.generate(state, whole([p[:old] for p in parts(latent)]))
+            state, fake = one.generate(state, as_batch([p[:old] for p in parts(latent)]))
             with torch.no_grad():
                 past = one.game.samples(
-                    Bound(one.game.generator, then, {}), whole([p[old:] for p in parts(latent)])
+                    Bound(one.game.generator, then, {}), as_batch([p[old:] for p in parts(latent)])
                 )
             shown = [torch.cat(pair) for pair in zip(parts(fake), parts(past), strict=True)]
             state = _keep(state, "past_generators", {"key": _next(key), "kept": kept})
-            return state, whole(shown)
+            return state, as_batch(shown)
 
-        def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
-            state, loss = one.generator(state, latent)
-            mine = state.extra["past_generators"]
-            done = torch.as_tensor(state.done, device=mine["key"].device)
-            place = torch.arange(count, device=done.device) == (done // every) % count
-            here = place & (done % every == 0)
+        def generator(state: State, latent: Batch, *ahead: Any, **how: Any) -> tuple[State, Tensor]:
+            state, loss = one.generator(state, latent, *ahead, **how)
+            kept = state.extra["past_generators"]["kept"]
+            if one.in_place:
+                if state.done % every == 0:
+                    for name, value in _all(state).items():
+                        kept[name][state.done // every % count] = value.detach()
+                return state, loss
+            place = torch.arange(count, device=state.done.device)
+            here = (place == state.done // every % count) & (state.done % every == 0)
             kept = {
-                name: torch.where(_like(here, old), value.detach(), old)
-                for (name, value), old in zip(
-                    _all(state).items(), mine["kept"].values(), strict=True
-                )
+                name: torch.where(_like(here, kept[name]), value.detach(), kept[name])
+                for name, value in _all(state).items()
             }
-            return _keep(state, "past_generators", {**mine, "kept": kept}), loss
+            mine = {**state.extra["past_generators"], "kept": kept}
+            return _keep(state, "past_generators", mine), loss
 
         return one._replace(initial=initial, generate=generate, generator=generator)
 
@@ -165,46 +206,47 @@ def past_generators(
 def unrolled(steps: int = 5) -> Option:
     """The generator looks ahead: it descends its cost against a discriminator some steps on.
 
-    Before the generator's step the discriminator takes ``steps`` steps of its own optimiser in
-    thought, on its last real batch and the generator's new samples; the generator's gradient goes
-    through them (Metz et al. 2017, equation 6). The discriminator itself stays where it is.
+    Before the generator's step the discriminator takes ``steps`` steps of its own, as it would
+    (optimiser, penalty, clipping and all), on its last real batch and the generator's new
+    samples; the generator's gradient goes through them (Metz et al. 2017, equation 6). The
+    discriminator itself stays where it is.
+
+    Parameters
+    ----------
+    steps
+        1 or more; each costs about as much as a step of both players.
+
+    Raises
+    ------
+    ValueError
+        When the generator is to move before the discriminator has seen a batch.
     """
-    _whole(steps, "steps")
+    check_count(steps, "steps")
 
     def option(one: Step) -> Step:
-        game, optimiser = one.game, one.optimiser("discriminator")
+        # The same step as a pure function: what it returns can be differentiated.
+        thought = pure(one.game, one.optimisers)
 
         def discriminator(
             state: State, real: Batch, fake: Batch, mix: Tensor | None = None
         ) -> tuple[State, Tensor]:
             state, loss = one.discriminator(state, real, fake, mix)
-            return _keep(state, "unrolled", {"real": real, "mix": mix}), loss
+            seen = {"real": real} if mix is None else {"real": real, "mix": mix}
+            return _keep(state, "unrolled", seen), loss
 
         def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
-            seen, judge = state.extra["unrolled"], state.discriminator
+            if "unrolled" not in state.extra:
+                raise ValueError("there is no real batch yet; take a discriminator step first")
+            seen = state.extra["unrolled"]
 
-            def cost(mine: Tree) -> tuple[Tensor, Tensor]:
-                player = Bound(game.generator, mine, state.generator.buffers)
-                fake = game.samples(player, latent)
-
-                def theirs(weights: Tree) -> Tensor:
-                    critic = Bound(game.discriminator, weights, judge.buffers)
-                    return game.discriminator_cost(
-                        critic, seen["real"], fake, seen["mix"], state.settings
-                    )
-
-                weights, slots = judge.weights, judge.slots
-                like = next(iter(weights.values()))
-                constants = {name: _number(v, like) for name, v in judge.settings.items()}
+            def ahead(weights: Tree) -> Player:
+                now = state._replace(extra={}).with_weights("generator", weights)
+                now, fake = thought.generate(now, latent)
                 for _ in range(steps):
-                    slopes = grad(theirs)(weights)
-                    weights, slots = optimiser.updated(weights, slopes, slots, constants)
-                critic = Bound(game.discriminator, weights, judge.buffers)
-                paid = game.generator_cost(player, critic, latent, state.settings)
-                return paid, paid
+                    now, _ = thought.discriminator(now, seen["real"], fake, seen.get("mix"))
+                return now.discriminator
 
-            slopes, loss = grad(cost, has_aux=True)(state.generator.weights)
-            return one.update(state, "generator", slopes), loss.detach()
+            return one.generator(state, latent, ahead)
 
         return one._replace(discriminator=discriminator, generator=generator)
 
@@ -219,14 +261,11 @@ def _copied(tree: Any) -> Any:
     return tree_map(lambda tensor: tensor.detach().clone(), tree)
 
 
-def _number(value: Any, like: Tensor) -> Tensor:
-    return value if isinstance(value, Tensor) else like.new_tensor(value)
-
-
-def _key(state: State, seed: int) -> Tensor:
-    """(seed, calls), where the state is: see :mod:`ganlib.noise`."""
+def _key(state: State, name: str, seed: int, named: dict[str, Any]) -> Tensor:
+    """(seed, calls), where the state is, a stream of each option's own (:mod:`ganlib.noise`)."""
     like = next(iter(state.generator.weights.values()))
-    return torch.tensor([seed, 0], device=like.device)
+    stream = int.from_bytes(name.encode()[:4], "big") << 24
+    return torch.tensor([stream + (seed << 12) + named.get("seed", 0), 0], device=like.device)
 
 
 def _next(key: Tensor) -> Tensor:
@@ -237,13 +276,6 @@ def _repeated(part: Tensor, size: int) -> Tensor:
     return part[torch.arange(size, device=part.device) % len(part)]
 
 
-def _last_of_each(places: Tensor, size: int) -> Tensor:
-    """For each place of the memory the last draw that hit it, or -1."""
-    order = torch.arange(len(places), device=places.device)
-    hit = places[None, :] == torch.arange(size, device=places.device)[:, None]
-    return torch.where(hit, order, -1).amax(1)
-
-
 def _like(where: Tensor, values: Tensor) -> Tensor:
     return where.reshape(len(where), *(1 for _ in values.shape[1:]))
 
@@ -251,8 +283,3 @@ def _like(where: Tensor, values: Tensor) -> Tensor:
 def _share(value: float, name: str) -> None:
     if not 0 <= value < 1:
         raise ValueError(f"{name} is {value}; it must be at least 0 and below 1")
-
-
-def _whole(value: int, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value}; it must be an integer of 1 or more")

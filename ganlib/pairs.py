@@ -128,8 +128,8 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
 
 def root(squared: Tensor) -> Tensor:
     """The square root of numbers >= 0, with slope 0 at 0: there a norm is least, with a kink."""
-    positive = squared > 0
-    return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
+    zero = squared == 0
+    return torch.where(zero, 0, torch.where(zero, 1, squared).sqrt())
 
 
 def blocks(x: Tensor, y: Tensor, times: int = 1) -> tuple[Tensor, ...]:

@@ -3,24 +3,26 @@
 Every penalty takes **one norm a sample**. A norm over the whole batch, a mistake seen in several
 published libraries, grows with the batch and punishes a critic that is already 1-Lipschitz.
 
-A penalty is a plain function of (critic, real, fake, mix), and each one below is one:
-``fit(..., penalty=r1)``, ``fit(..., penalty=weighted(10, gradient_penalty))``. Your own may leave
-out ``mix``. The samples have any shape (N, ...), and may be pairs (x, y) with a condition y. The
-gradients are those of :mod:`torch.func`: a penalty can be mapped over seeds and differentiated
-again. Derived in `wasserstein` (gradient penalty, clipping) and `convergence` (R1, R2, consensus).
+A penalty is a plain function of (critic, real, fake), and each one below is one:
+``fit(..., penalty=r1)``, ``fit(..., penalty=weighted(10, gradient_penalty))``. One with a parameter
+named ``mix`` is given uniform draws by that name, one a pair. Samples have any shape (N, ...), and
+may be pairs (x, y) with a condition y. The gradients are those of :mod:`torch.func`: a penalty can
+be mapped over seeds and differentiated again. Derived in `wasserstein` (gradient penalty, clipping)
+and `convergence` (R1, R2, consensus).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
+from ganlib.batches import Batch, Critic, as_batch, parts
+from ganlib.checks import transformed
+
 __all__ = [
-    "Batch",
-    "Critic",
     "Penalty",
     "clip_weights",
     "consensus",
@@ -28,30 +30,13 @@ __all__ = [
     "half_square",
     "input_gradient",
     "norm_deviation",
-    "parts",
     "r1",
     "r2",
     "weighted",
-    "whole",
 ]
 
-#: Samples (N, ...), alone or with a condition: x or (x, y).
-Batch = Tensor | tuple[Tensor, Tensor]
-#: From x, or from x and its condition y, to one raw output a sample.
-Critic = Callable[..., Tensor]
-#: (critic, real, fake, mix) or (critic, real, fake) -> what the discriminator pays on top.
+#: (critic, real, fake), or with mix=, to a number that the discriminator pays on top.
 Penalty = Callable[..., Tensor]
-
-
-def parts(batch: Batch) -> tuple[Tensor, ...]:
-    """(x,) or (x, y): what a network is called with."""
-    return (batch,) if isinstance(batch, Tensor) else tuple(batch)
-
-
-def whole(parts: Sequence[Tensor]) -> Batch:
-    """The inverse of :func:`parts`."""
-    first, *condition = parts
-    return (first, condition[0]) if condition else first
 
 
 def input_gradient(critic: Critic, points: Batch) -> Tensor:
@@ -83,14 +68,16 @@ def input_gradient(critic: Critic, points: Batch) -> Tensor:
             )
         return output.sum()
 
-    # Cut from whatever made the points: a penalty teaches the critic, never the generator.
-    return torch.func.grad(total)(x.detach()).flatten(1)
+    # Cut from whatever made the points: a penalty teaches the critic, not the generator. Inside a
+    # transform the caller says what is differentiated, and may mean the points (unrolling does).
+    return torch.func.grad(total)(x if transformed() else x.detach()).flatten(1)
 
 
-def refuse_batch_normalisation(critic: object) -> None:
-    """Raise a ValueError if a module has a layer of batch normalisation in training mode."""
+def refuse_batch_normalisation(critic: object, *, in_any_mode: bool = False) -> None:
+    """Raise a ValueError if a module normalises over the batch in training mode, or in any."""
     for name, layer in critic.named_modules() if isinstance(critic, nn.Module) else ():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training:
+        normalises = isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        if normalises and (layer.training or in_any_mode):
             raise ValueError(
                 f"the critic normalises over the batch (its layer {name or 'itself'}), so a sample "
                 "has no gradient of its own to penalise: use torch.nn.GroupNorm(1, channels) or "
@@ -156,7 +143,7 @@ def gradient_penalty(
         )
     mix = mix.reshape(per_sample)
     between = mix * x + (1 - mix) * other
-    at = whole((between, *condition))
+    at = as_batch((between, *condition))
     return norm_deviation(input_gradient(critic, at), target)
 
 

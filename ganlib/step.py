@@ -1,7 +1,8 @@
 """One alternating step of a game, by two drivers that take the same steps.
 
 :func:`pure` is a function of a named state: it can be mapped over seeds (``torch.func.vmap``: a
-leading axis on the state makes many runs at once), compiled, exported, unrolled.
+leading axis on the state makes many runs at once), compiled, differentiated (:func:`unrolled
+<ganlib.options.unrolled>` does).
 :func:`in_place` trains the modules themselves, with torch's fused optimiser, and is what
 :func:`ganlib.training.fit` calls. Both are a :class:`Step`, a few functions of a :class:`State`::
 
@@ -19,7 +20,7 @@ of the chapter `the-game`; what the players pay is :mod:`ganlib.game`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -27,9 +28,9 @@ from torch import Tensor, nn
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
+from ganlib.batches import Batch
 from ganlib.game import Bound, Game
-from ganlib.optimisers import Adam, Optimiser, Slots, Tree, rate_at
-from ganlib.penalties import Batch
+from ganlib.optimisers import Adam, Optimiser, Slots, Tree, at
 
 __all__ = ["Player", "State", "Step", "in_place", "pure", "stack", "take", "turn"]
 
@@ -87,6 +88,8 @@ class State(NamedTuple):
 
 
 Optimisers = Optimiser | tuple[Optimiser, Optimiser]
+#: From the generator's weights to the discriminator that judges its samples.
+Ahead = Callable[[Tree], Player]
 
 
 class Step(NamedTuple):
@@ -96,32 +99,30 @@ class Step(NamedTuple):
     ----------
     game, optimisers
         What is played, and the (generator's, discriminator's) optimiser.
+    in_place
+        Whether a state's tensors are changed where they are.
     initial
-        () -> the state before the first step, with the weights that the modules have.
+        (generator=None, discriminator=None, seed=0) -> the state before the first step, with the
+        weights and buffers of these modules, or of the game's own. Modules made from other seeds
+        give the states of as many runs; ``seed`` is that of what options draw.
     generate
         (state, latent) -> (state, fake): samples for the discriminator's step. The generator's
         buffers may change.
     discriminator
         (state, real, fake, mix=None) -> (state, loss): the loss is a scalar, before the step,
-        penalty included. ``mix`` holds one uniform draw a pair, for a penalty that looks between
-        samples.
+        penalty included. ``mix`` holds one uniform draw a pair, for a penalty that takes it.
     generator
-        (state, latent) -> (state, loss).
-    update
-        (state, player, slopes) -> state: one step of a player's optimiser along given slopes.
+        (state, latent, ahead=None) -> (state, loss). With ``ahead``, the judge is what that
+        function makes of the generator's weights, and the gradient goes through it.
     """
 
     game: Game
     optimisers: tuple[Optimiser, Optimiser]
-    initial: Callable[[], State]
+    in_place: bool
+    initial: Callable[..., State]
     generate: Callable[[State, Batch], tuple[State, Batch]]
     discriminator: Callable[..., tuple[State, Tensor]]
-    generator: Callable[[State, Batch], tuple[State, Tensor]]
-    update: Callable[[State, str, Tree], State]
-
-    def optimiser(self, player: str) -> Optimiser:
-        """The optimiser of ``"generator"`` or ``"discriminator"``."""
-        return self.optimisers[player == "discriminator"]
+    generator: Callable[..., tuple[State, Tensor]]
 
 
 def pure(
@@ -137,7 +138,8 @@ def pure(
     ----------
     game
         Its modules are templates: they give the architecture and the first weights, and are never
-        changed.
+        changed. They may keep all they need in buffers (:mod:`ganlib.networks`), but draw nothing
+        from torch's generators.
     optimisers
         One for both players, or (generator's, discriminator's).
     clip
@@ -148,15 +150,18 @@ def pure(
     Raises
     ------
     ValueError
-        If a template has no weights to train, or draws noise that a pure step cannot see
-        (``torch.nn.Dropout``).
+        If a template has no weights to train, or a layer that draws hidden noise
+        (``torch.nn.Dropout``); at a step, if a penalty that takes the mix is not given it.
     """
     both = _both(optimisers)
     for player in ("generator", "discriminator"):
         _refuse_hidden_noise(player, getattr(game, player))
 
-    def initial() -> State:
-        return _initial(game, both, clip, settings, as_tensors=True)
+    def initial(
+        generator: nn.Module | None = None, discriminator: nn.Module | None = None, seed: int = 0
+    ) -> State:
+        modules = generator or game.generator, discriminator or game.discriminator
+        return _initial(game, modules, both, clip, settings, as_tensors=True)
 
     def generate(state: State, latent: Batch) -> tuple[State, Batch]:
         player = Bound(game.generator, state.generator.weights, state.generator.buffers)
@@ -166,6 +171,12 @@ def pure(
     def discriminator(
         state: State, real: Batch, fake: Batch, mix: Tensor | None = None
     ) -> tuple[State, Tensor]:
+        if game.takes_mix and mix is None:
+            raise ValueError(
+                "this penalty takes the places where it looks; pass mix, one uniform draw a pair, "
+                "such as torch.rand(len(real) // pack)"
+            )
+
         def cost(weights: Tree) -> tuple[Tensor, Tree]:
             critic = Bound(game.discriminator, weights, state.discriminator.buffers)
             paid = game.discriminator_cost(critic, real, fake, mix, state.settings)
@@ -176,15 +187,8 @@ def pure(
         state = state.with_weights("discriminator", weights, buffers)
         return update(state, "discriminator", slopes), loss
 
-    def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
-        def cost(weights: Tree) -> tuple[Tensor, tuple[Tree, Tree]]:
-            player = Bound(game.generator, weights, state.generator.buffers)
-            judge = state.discriminator
-            critic = Bound(game.discriminator, judge.weights, judge.buffers)
-            paid = game.generator_cost(player, critic, latent, state.settings)
-            return paid, (player.buffers, critic.buffers)
-
-        slopes, (loss, (mine, theirs)) = grad_and_value(cost, has_aux=True)(state.generator.weights)
+    def generator(state: State, latent: Batch, ahead: Ahead | None = None) -> tuple[State, Tensor]:
+        slopes, loss, mine, theirs = _generator_slopes(game, state, latent, ahead)
         state = state.with_weights("generator", state.generator.weights, mine)
         state = state.with_weights("discriminator", state.discriminator.weights, theirs)
         return update(state, "generator", slopes), loss
@@ -192,10 +196,10 @@ def pure(
     def update(state: State, player: str, slopes: Tree) -> State:
         now: Player = getattr(state, player)
         optimiser = both[player == "discriminator"]
-        constants = _at(now.settings, optimiser, state.done)
+        constants = at(_numbers(now), optimiser.rate, state.done)
         weights, slots = optimiser.updated(now.weights, slopes, now.slots, constants)
         if player == "discriminator":
-            bound = now.settings["clip"]
+            bound = constants["clip"]
             weights = {
                 name: torch.minimum(torch.maximum(weight, -bound), bound)
                 for name, weight in weights.items()
@@ -204,7 +208,7 @@ def pure(
         done = state.done + (player == "generator")
         return state.with_player(player, after)._replace(done=done)
 
-    return Step(game, both, initial, generate, discriminator, generator, update)
+    return Step(game, both, False, initial, generate, discriminator, generator)
 
 
 def in_place(
@@ -216,20 +220,26 @@ def in_place(
 ) -> Step:
     """The step that trains the game's own modules, the state's tensors being theirs.
 
-    Arguments and errors as :func:`pure`; every source of noise is allowed. Gradients that nobody
-    uses are never computed, nor zeroed.
+    Arguments and errors as :func:`pure`; every source of noise is allowed, and ``initial`` takes
+    no modules. Gradients that nobody uses are never computed, nor zeroed.
     """
     both = _both(optimisers)
-    started = _initial(game, both, clip, settings, as_tensors=False)
+    modules = {"generator": game.generator, "discriminator": game.discriminator}
+    started = _initial(game, tuple(modules.values()), both, clip, settings, as_tensors=False)
     lists = {
         player: (
             list(getattr(started, player).weights.values()),
             [list(tree.values()) for tree in getattr(started, player).slots.values()],
         )
-        for player in ("generator", "discriminator")
+        for player in modules
     }
+    keeping = [player for player in modules if getattr(started, player).buffers]
 
-    def initial() -> State:
+    def initial(
+        generator: nn.Module | None = None, discriminator: nn.Module | None = None, seed: int = 0
+    ) -> State:
+        if generator is not None or discriminator is not None:
+            raise ValueError("an in-place step trains the game's own modules; give them to Game")
         return started
 
     def generate(state: State, latent: Batch) -> tuple[State, Batch]:
@@ -240,30 +250,52 @@ def in_place(
         state: State, real: Batch, fake: Batch, mix: Tensor | None = None
     ) -> tuple[State, Tensor]:
         loss = game.discriminator_cost(game.discriminator, real, fake, mix, state.settings)
-        return descend(state, "discriminator", loss), loss.detach()
+        move(state, "discriminator", torch.autograd.grad(loss, lists["discriminator"][0]))
+        return state, loss.detach()
 
-    def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
-        loss = game.generator_cost(game.generator, game.discriminator, latent, state.settings)
-        return descend(state, "generator", loss), loss.detach()
+    def generator(state: State, latent: Batch, ahead: Ahead | None = None) -> tuple[State, Tensor]:
+        if ahead is None:
+            loss = game.generator_cost(game.generator, game.discriminator, latent, state.settings)
+            move(state, "generator", torch.autograd.grad(loss, lists["generator"][0]))
+        else:
+            slopes, loss, *buffers = _generator_slopes(game, state, latent, ahead)
+            with torch.no_grad():
+                for module, after in zip(modules.values(), buffers, strict=True):
+                    for name, value in after.items():
+                        module.get_buffer(name).copy_(value)
+            move(state, "generator", [slopes[name] for name in started.generator.weights])
+        for player in keeping:  # a buffer may have been assigned anew
+            now = getattr(state, player)
+            state = state.with_weights(player, now.weights, dict(modules[player].named_buffers()))
+        return state._replace(done=state.done + 1), loss.detach()
 
-    def descend(state: State, player: str, loss: Tensor) -> State:
-        return moved(state, player, torch.autograd.grad(loss, lists[player][0]))
-
-    def update(state: State, player: str, slopes: Tree) -> State:
-        return moved(state, player, [slopes[name] for name in getattr(started, player).weights])
-
-    def moved(state: State, player: str, slopes: Any) -> State:
+    def move(state: State, player: str, slopes: Sequence[Tensor]) -> None:
         weights, slots = lists[player]
         optimiser = both[player == "discriminator"]
-        constants = getattr(state, player).settings
+        constants = at(getattr(state, player).settings, optimiser.rate, state.done)
         with torch.no_grad():
-            optimiser.update(weights, list(slopes), slots, _at(constants, optimiser, state.done))
+            optimiser.update(weights, list(slopes), slots, constants)
             if player == "discriminator" and constants["clip"] != math.inf:
                 for weight in weights:
                     weight.clamp_(-constants["clip"], constants["clip"])
-        return state._replace(done=state.done + 1) if player == "generator" else state
 
-    return Step(game, both, initial, generate, discriminator, generator, update)
+    return Step(game, both, True, initial, generate, discriminator, generator)
+
+
+def _generator_slopes(
+    game: Game, state: State, latent: Batch, ahead: Ahead | None
+) -> tuple[Tree, Tensor, Tree, Tree]:
+    """Slopes and value of the generator's cost, and both players' buffers after it."""
+
+    def cost(weights: Tree) -> tuple[Tensor, tuple[Tree, Tree]]:
+        player = Bound(game.generator, weights, state.generator.buffers)
+        judge = state.discriminator if ahead is None else ahead(weights)
+        critic = Bound(game.discriminator, judge.weights, state.discriminator.buffers)
+        paid = game.generator_cost(player, critic, latent, state.settings)
+        return paid, (player.buffers, critic.buffers)
+
+    slopes, (loss, (mine, theirs)) = grad_and_value(cost, has_aux=True)(state.generator.weights)
+    return slopes, loss, mine, theirs
 
 
 def turn(one: Step, critic_steps: int = 1) -> Callable[..., tuple[State, tuple[Tensor, Tensor]]]:
@@ -276,7 +308,7 @@ def turn(one: Step, critic_steps: int = 1) -> Callable[..., tuple[State, tuple[T
     one counts.
     """
 
-    def whole(
+    def both_players(
         state: State, real: Batch, latent_d: Batch, latent_g: Batch, mix: Tensor | None = None
     ) -> tuple[State, tuple[Tensor, Tensor]]:
         for i in range(critic_steps):
@@ -287,11 +319,14 @@ def turn(one: Step, critic_steps: int = 1) -> Callable[..., tuple[State, tuple[T
         state, loss_g = one.generator(state, latent_g)
         return state, (loss_d, loss_g)
 
-    return whole
+    return both_players
 
 
 def stack(states: list[State]) -> State:
-    """Many states as one, with a leading axis: what ``torch.func.vmap`` of a step takes."""
+    """Many states as one, with a leading axis: what ``torch.func.vmap`` of a step takes.
+
+    ``stack([one.initial(mlp(2, 8, 2, seed=s), mlp(2, 8, 1, seed=s), seed=s) for s in range(16)])``
+    """
     return tree_map(lambda *tensors: torch.stack(tensors), *states)
 
 
@@ -300,19 +335,22 @@ def take(tree: Any, index: int) -> Any:
     return tree_map(lambda tensor: tensor[index], tree)
 
 
-def _both(optimisers: Optimisers) -> tuple[Optimiser, Optimiser]:
-    both = optimisers if isinstance(optimisers, tuple) else (optimisers, optimisers)
+def _both(optimisers: Any) -> tuple[Optimiser, Optimiser]:
+    both = optimisers if isinstance(optimisers, (tuple, list)) else (optimisers, optimisers)
     for optimiser in both:
-        if not hasattr(optimiser, "updated"):
+        if isinstance(optimiser, type) or not hasattr(optimiser, "updated"):
             raise TypeError(
                 f"the optimiser is {optimiser!r}; pass one of ganlib.optimisers, such as "
                 "Adam(1e-3), or a pair of them (generator's, discriminator's)"
             )
-    return both
+    if len(both) != 2:
+        raise ValueError(f"{len(both)} optimisers; pass one, or (generator's, discriminator's)")
+    return both[0], both[1]
 
 
 def _initial(
     game: Game,
+    modules: tuple[nn.Module, ...],
     optimisers: tuple[Optimiser, Optimiser],
     clip: float,
     settings: Mapping[str, float] | None,
@@ -330,8 +368,9 @@ def _initial(
     if not given["penalty"] >= 0:
         raise ValueError(f"the penalty's weight is {given['penalty']}; it must be 0 or more")
     players = {}
-    for player, optimiser in zip(("generator", "discriminator"), optimisers, strict=True):
-        module: nn.Module = getattr(game, player)
+    for player, module, optimiser in zip(
+        ("generator", "discriminator"), modules, optimisers, strict=True
+    ):
         weights = _trained(player, module)
         buffers = dict(module.named_buffers())
         constants: dict[str, Any] = {**optimiser.settings, "clip": clip}
@@ -341,7 +380,7 @@ def _initial(
                 {name: value.detach().clone() for name, value in tree.items()}
                 for tree in (weights, buffers)
             )
-            constants = {name: like.new_tensor(value) for name, value in constants.items()}
+            constants = {name: _number(value, like) for name, value in constants.items()}
         slots = {
             slot: {
                 name: torch.zeros((), device=weight.device)
@@ -355,11 +394,16 @@ def _initial(
     done: Any = 0
     if as_tensors:
         done = torch.zeros((), device=like.device)
-        given = {name: like.new_tensor(value) for name, value in given.items()}
+        given = {name: _number(value, like) for name, value in given.items()}
     return State(players["generator"], players["discriminator"], given, done, {})
 
 
 def _trained(player: str, module: nn.Module) -> Tree:
+    for name, w in module.named_parameters():
+        if isinstance(w, nn.parameter.UninitializedParameter):
+            raise ValueError(
+                f"the {player}'s {name} has no shape yet; call it once on a few samples first"
+            )
     weights: Tree = {name: w for name, w in module.named_parameters() if w.requires_grad}
     if weights:
         return weights
@@ -371,18 +415,25 @@ def _trained(player: str, module: nn.Module) -> Tree:
     )  # fmt: skip
 
 
-def _at(settings: Mapping[str, Any], optimiser: Optimiser, done: Any) -> Mapping[str, Any]:
-    """The constants of the step to come: a schedule says the rate, else the state does."""
-    if not callable(optimiser.rate):
-        return settings
-    return {**settings, "rate": rate_at(optimiser.rate, done)}
+def _number(value: Any, like: Tensor) -> Tensor:
+    # In float32 at least: beta2 = 0.999 is 1 in bfloat16.
+    if isinstance(value, Tensor):
+        return value
+    return like.new_tensor(value, dtype=torch.promote_types(like.dtype, torch.float32))
+
+
+def _numbers(player: Player) -> dict[str, Tensor]:
+    like = next(iter(player.weights.values()))
+    return {name: _number(value, like) for name, value in player.settings.items()}
 
 
 def _refuse_hidden_noise(player: str, module: nn.Module) -> None:
     for name, layer in module.named_modules():
-        if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
+        if isinstance(layer, nn.RReLU) or (
+            isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0
+        ):
             raise ValueError(
                 f"the {player} draws from torch's generator in its layer {name or 'itself'} "
-                f"({type(layer).__name__}), which a pure step cannot carry; use "
-                f"ganlib.networks.Dropout({layer.p}), whose noise is its own"
+                f"({type(layer).__name__}), which a pure step cannot carry; use a layer whose "
+                f"noise is its own, such as ganlib.networks.Dropout({getattr(layer, 'p', 0.5)})"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import enum
 import multiprocessing
 import os
 import subprocess
@@ -32,7 +33,8 @@ WATCHED: dict[str, Any] = {
     "number": 1.5, "whole": 3, "truth": True, "nothing": None, "word": "yes",
     "numpy number": np.float64(2.5), "numpy whole": np.int32(4),
     "array": np.arange(6.0).reshape(2, 3), "tensor": torch.arange(3),
-    "named": Score(8, 0.5), "nested": {"a": [1, (2.0, "b")], 3: Score(1, 0.1)},
+    "named": Score(8, 0.5), "nested": {"a": [1, (2.0, "b")], 3: Score(1, 0.1), (0, 1): 2},
+    "torch's own tuple": tuple(torch.arange(6.0).reshape(2, 3).max(0)), "shape": (2, 3),
 }  # fmt: skip
 
 
@@ -163,6 +165,19 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "joined": ({}, {"joined": True}, "joined"),
     "seed": ({}, {"seed": 1}, "seed"),
     "precision": ({}, {"autocast": torch.bfloat16}, "autocast"),
+    "unrolling": (
+        {"options": [options.unrolled(1)]}, {"options": [options.unrolled(2)]}, "options"),
+    "a memory's size": (
+        {"options": [options.replay(10)]}, {"options": [options.replay(100)]}, "options"),
+    "every": (
+        {"options": [options.past_generators(2, every=2)]},
+        {"options": [options.past_generators(2, every=3)]}, "options"),
+    "lambda as a schedule": (
+        {"learning_rate": lambda k: 1e-3 * 0.9**k}, {"learning_rate": lambda k: 1e-3 * 0.8**k},
+        "optimisers"),
+    "defaults": (
+        {"penalty": lambda c, r, f, k=1: k * penalties.r1(c, r)},
+        {"penalty": lambda c, r, f, k=5: k * penalties.r1(c, r)}, "penalty"),
 }  # fmt: skip
 
 
@@ -197,6 +212,68 @@ def test_other_networks_are_refused_by_the_line_that_differs(
     training.fit(*players(), VALUES, steps=2, checkpoint=file)
     with pytest.raises(ValueError, match=f"run.pt was written by.*{line}"):
         training.fit(*pair(), VALUES, steps=3, checkpoint=file)
+
+
+class _Weighted:
+    """A penalty that is an object."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def __call__(self, critic: Any, real: Any, fake: Any) -> torch.Tensor:
+        return self.weight * penalties.r1(critic, real)
+
+
+def test_objects_are_told_by_what_they_hold_and_found_again(tmp_path: Path) -> None:
+    class Own:
+        def __init__(self, sign: int) -> None:
+            self.sign = sign
+
+        def discriminator(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+            return self.sign * (fake - real).mean()
+
+        def generator(self, fake: torch.Tensor) -> torch.Tensor:
+            return -self.sign * fake.mean()
+
+    file = tmp_path / "run.pt"
+
+    def run(steps: int, weight: float, sign: int) -> training.History:
+        critic = networks.noisy(players()[1], lambda calls: 0.1)  # no address in its description
+        return training.fit(
+            players()[0], critic, VALUES, Own(sign), steps=steps, batch_size=8,
+            penalty=_Weighted(weight), checkpoint=file,
+        )  # fmt: skip
+
+    run(2, 1.0, 1)
+    with pytest.raises(ValueError, match="penalty = _Weighted"):
+        run(3, 100.0, 1)
+    with pytest.raises(ValueError, match=r"loss = .*sign: 1"):
+        run(3, 1.0, 2)
+    assert run(3, 1.0, 1).steps == 3
+
+
+def test_buffers_that_a_state_dictionary_leaves_out_go_on(tmp_path: Path) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 1)
+            self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                self.calls = self.calls + 1  # assigned, not changed in place
+            return self.layer(x) + self.calls / 100 * x[:, :1]
+
+    def run(steps: int, file: Path | None) -> training.History:
+        critic = networks.seeded(Counting, 0)
+        return training.fit(
+            players()[0], critic, VALUES, steps=steps, batch_size=8, checkpoint=file
+        )
+
+    file = tmp_path / "run.pt"
+    run(5, file)
+    resumed, whole = run(9, file), run(9, None)
+    assert torch.equal(resumed.discriminator_loss, whole.discriminator_loss)
 
 
 def test_nothing_to_do_is_said(tmp_path: Path) -> None:
@@ -298,6 +375,73 @@ def test_two_runs_on_one_file_are_told_so(tmp_path: Path) -> None:
             checkpoint_every=2,
         )  # fmt: skip
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_two_runs_that_began_before_the_file_are_told_too(tmp_path: Path) -> None:
+    first, second = (Checkpoint(tmp_path / "run.pt", {}) for _ in range(2))
+    second.save({"a": 1})
+    with pytest.raises(RuntimeError, match="written by another run"):
+        first.save({"a": 2})
+    second.save({"a": 3})
+    assert second.load()["a"] == 3
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_training(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "file").write_text("")
+    looks: list[int] = []
+    with pytest.raises(OSError, match=r"no file can be written in .*in another folder"):
+        training.fit(
+            *players(), VALUES, steps=3, checkpoint=tmp_path / "file" / "run.pt",
+            watch=lambda step: looks.append(step) or {},
+        )  # fmt: skip
+    assert looks == []
+
+
+def test_names_with_brackets_leave_no_litter(tmp_path: Path) -> None:
+    file = tmp_path / "run[1].pt"
+    (tmp_path / "run[1].pt.999999999.partial").write_bytes(b"half")
+    training.fit(*players(), VALUES, steps=2, checkpoint=file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_members_of_an_enumeration_are_saved_as_numbers(tmp_path: Path) -> None:
+    class Kind(enum.IntEnum):
+        GOOD = 3
+
+    file = tmp_path / "run.pt"
+    for steps in (2, 4):
+        history = training.fit(
+            *players(), VALUES, steps=steps, checkpoint=file, watch=lambda step: {"k": Kind.GOOD},
+            watch_every=2,
+        )  # fmt: skip
+    assert history.watched == {"k": [3, 3, 3]}
+
+
+def test_a_watched_view_is_a_copy() -> None:
+    generator, discriminator = players()
+    history = training.fit(
+        generator, discriminator, VALUES, steps=4, watch_every=2,
+        watch=lambda step: {"w": generator[0].weight.detach().numpy()},
+    )  # fmt: skip
+    first, *_, last = history.watched["w"]
+    assert not np.array_equal(first, last)
+
+
+def test_what_was_watched_by_another_name_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "run.pt"
+
+    def run(steps: int) -> training.History:
+        return training.fit(
+            *players(), VALUES, steps=steps, batch_size=8, checkpoint=file, watch_every=4,
+            watch=lambda step: {"even" if step % 4 == 0 else "odd": step},
+        )  # fmt: skip
+
+    run(6)
+    resumed = run(9)
+    assert resumed.watched_at == [0, 4, 8, 9]
+    assert resumed.watched == {"even": [0, 4, 8], "odd": [9]}
 
 
 def _train(file: Path, steps: int) -> None:

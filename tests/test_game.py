@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ganlib import losses, networks, penalties, step
-from ganlib.game import Bound, Game, same_condition
+from ganlib.batches import with_condition_of
+from ganlib.game import Bound, Game
 
 RNG = torch.Generator().manual_seed(0)
 REAL, FAKE = torch.randn(2, 8, 2, generator=RNG)
@@ -146,8 +147,8 @@ def test_a_condition_of_numbers() -> None:
     network = networks.Conditional(networks.mlp(2 + 4, 1, seed=1))
     y = torch.randn(8, 4)
     assert torch.equal(network(REAL, y), network.network(torch.cat([REAL, y], 1)))
-    assert same_condition(FAKE, (REAL, y))[1] is y
-    assert same_condition(FAKE, REAL) is FAKE
+    assert with_condition_of((REAL, y), FAKE)[1] is y
+    assert with_condition_of(REAL, FAKE) is FAKE
 
 
 def test_costs_are_float32_under_autocast_and_near_the_full_precision() -> None:
@@ -207,6 +208,8 @@ NORMALISED = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
         ({"loss": "hinge"}, TypeError, r"loss is 'hinge'.*such as hinge\(\)"),
         ({"penalty": 10}, TypeError, r"penalty is 10; pass a function"),
         ({"pack": 0}, ValueError, "pack is 0"),
+        ({"pack": 2.0}, ValueError, r"pack is 2\.0; it must be a whole number"),
+        ({"autocast": "bfloat16"}, TypeError, "autocast is 'bfloat16'; pass a dtype"),
         (
             {"penalty": penalties.r1, "discriminator": NORMALISED},
             ValueError,

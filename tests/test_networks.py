@@ -54,7 +54,7 @@ def test_the_shape_of_a_latent_is_read_off_the_first_layer() -> None:
             networks.latent_shape(generator)
 
 
-@pytest.mark.parametrize(("size", "base"), [(8, 4), (16, 4), (28, 7), (32, 4), (64, 4)])
+@pytest.mark.parametrize(("size", "base"), [(8, 4), (12, 6), (16, 4), (28, 7), (32, 4), (64, 4)])
 def test_a_dcgan_of_any_size(size: int, base: int) -> None:
     generator = networks.dcgan_generator(10, size, 3, width=4, seed=1)
     discriminator = networks.dcgan_discriminator(size, 3, width=4, seed=2)
@@ -75,8 +75,8 @@ def test_a_dcgan_is_drawn_as_the_paper_says() -> None:
                 assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
             if isinstance(layer, nn.BatchNorm2d):
                 assert layer.weight.mean().item() == pytest.approx(1, abs=0.02)
-    for size in (7, 9, 12 + 10, 2):
-        with pytest.raises(ValueError, match=f"size is {size}.*choose 8, 16, 28, 32, 64"):
+    for size in (6, 7, 9, 22, 2):
+        with pytest.raises(ValueError, match=f"size is {size}.*choose 8, 16, 28, 32 or 64"):
             networks.dcgan_generator(size=size)
 
 
@@ -150,3 +150,48 @@ def test_dropout_and_noise_are_functions_of_seed_and_call() -> None:
     for wrong in (lambda: networks.Dropout(1.0), lambda: networks.noisy(nn.Identity(), -1.0)):
         with pytest.raises(ValueError, match="must be"):
             wrong()
+
+
+def test_layers_made_one_after_the_other_draw_differently() -> None:
+    def pair() -> list[networks.Dropout]:
+        return [networks.Dropout(0.5), networks.Dropout(0.5)]
+
+    x = torch.ones(100)
+    first, second = networks.seeded(pair, 0)
+    again, _ = networks.seeded(pair, 0)
+    drawn = first(x)
+    assert not torch.equal(drawn, second(x))
+    assert torch.equal(drawn, again(x))
+
+
+def test_half_precision_noise_is_finite_and_below_one() -> None:
+    for dtype in (torch.bfloat16, torch.float16):
+        x = torch.zeros(200_000, dtype=dtype)
+        drawn = networks.GaussianNoise(1.0, seed=0)(x)
+        assert drawn.dtype == dtype
+        assert drawn.isfinite().all()
+        assert drawn.float().std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_conditions_beside_images_and_classes_out_of_range() -> None:
+    critic = networks.Conditional(networks.dcgan_discriminator(8, 1 + 3, width=4), 3)
+    images, y = torch.randn(5, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1])
+    seen = []
+    hook = critic.network.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    assert critic(images, y).shape == (5, 1)
+    hook.remove()
+    assert torch.equal(seen[0][:, :1], images)
+    assert seen[0][2, 1:].mean((1, 2)).tolist() == [0, 0, 1]
+    assert networks.latent_shape(networks.Conditional(networks.dcgan_generator(12, 8), 8)) == (4,)
+    for wrong in (torch.tensor([0, 1, 2, 3, 0]), torch.tensor([-1, 0, 0, 0, 0])):
+        with pytest.raises(ValueError, match="numbers from 0 to 2"):
+            critic(images, wrong)
+    with pytest.raises(ValueError, match=r"one_hot\.argmax\(1\)"):
+        critic(images, torch.eye(3)[y])
+    critic(images, torch.eye(3)[y].argmax(1))
+    numbers = networks.Conditional(networks.mlp(2 + 1, 1))
+    assert numbers(torch.randn(5, 2), torch.randn(5)).shape == (5, 1)
+    noisy = networks.noisy(critic, 0.1)
+    assert noisy(images, y).shape == (5, 1)
+    with pytest.raises(ValueError, match="parametrized already"):
+        networks.spectral_norm(networks.spectral_norm(networks.mlp(2, 1)))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganlib import losses, networks, options, step, training
-from ganlib.game import Game
-from ganlib.optimisers import SGD
+from ganlib import losses, networks, options, penalties, step, training
+from ganlib.game import Bound, Game
+from ganlib.optimisers import SGD, Adam, linear
 
 
 class Shift(nn.Module):
@@ -131,7 +131,7 @@ def test_an_unrolled_generator_sees_the_discriminator_move(unrolling: int) -> No
     ("make", "message"),
     [
         (lambda: options.averaged(1.0), r"decay is 1\.0; it must be at least 0 and below 1"),
-        (lambda: options.replay(0), "size is 0; it must be an integer of 1 or more"),
+        (lambda: options.replay(0), "size is 0; it must be a whole number, 1 or more"),
         (lambda: options.replay(10, share=-0.5), r"share is -0\.5"),
         (lambda: options.past_generators(2.5), r"count is 2\.5"),
         (lambda: options.past_generators(2, every=0), "every is 0"),
@@ -141,3 +141,122 @@ def test_an_unrolled_generator_sees_the_discriminator_move(unrolling: int) -> No
 def test_bad_options_are_named(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def _trained(*wraps: options.Option) -> dict[str, Tensor]:
+    pair = networks.mlp(2, 8, 2, seed=1), networks.mlp(2, 8, 1, seed=2)
+    values = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    history = training.fit(*pair, values, steps=6, batch_size=8, options=wraps)
+    return history.extra
+
+
+def test_options_work_in_any_order_with_unrolling() -> None:
+    for other, name in (
+        (options.averaged(0.5), "averaged"), (options.past_generators(2, every=2), "kept"),
+    ):  # fmt: skip
+        found = []
+        for wraps in ((other, options.unrolled(1)), (options.unrolled(1), other)):
+            extra = _trained(*wraps)
+            found.append(extra.get(name) or extra["past_generators"]["kept"])
+        for key, value in found[0].items():
+            torch.testing.assert_close(value, found[1][key])
+        first = networks.mlp(2, 8, 2, seed=1)[0].weight
+        assert not torch.equal(found[0]["0.weight"], first.expand_as(found[0]["0.weight"]))
+
+
+def _ahead(one: step.Step, real: float = 3.0) -> float:
+    state = one.initial()
+    state, fake = one.generate(state, ZERO)
+    state, _ = one.discriminator(state, ZERO + real, fake)
+    return one.generator(state, ZERO)[1].item()
+
+
+def test_unrolling_follows_the_schedule_and_the_clip() -> None:
+    game = Game(Shift(1.0), Slope(0.5), losses.wasserstein())
+    still = step.pure(game, (SGD(0.1), SGD(0.0)))
+    ended = step.pure(game, (SGD(0.1), SGD(linear(0.5, over=1))))
+    late = ended._replace(initial=lambda: ended.initial()._replace(done=torch.tensor(5.0)))
+    assert _ahead(options.unrolled(2)(late)) == _ahead(options.unrolled(2)(still))
+    clipped = step.pure(game, (SGD(0.1), SGD(0.1)), clip=0.01)
+    assert _ahead(options.unrolled(5)(clipped), real=10.0) == pytest.approx(-0.01)
+
+
+@pytest.mark.parametrize("optimiser", [Adam(1e-2, epsilon=1e-3), SGD(0.3)])
+@pytest.mark.parametrize("penalty", [None, penalties.weighted(5, penalties.r2),
+                                     penalties.gradient_penalty])  # fmt: skip
+def test_an_unrolled_gradient_is_the_slope_of_what_it_says(optimiser, penalty) -> None:
+    generator, critic = (
+        networks.mlp(2, 3, 2, activation=nn.Tanh, seed=1).double(),
+        networks.mlp(2, 4, 1, activation=nn.Tanh, seed=2).double(),
+    )
+    game = Game(generator, critic, penalty=penalty)
+    one = options.unrolled(2)(step.pure(game, (SGD(1.0), optimiser)))
+    rng = torch.Generator().manual_seed(0)
+    real, latent = torch.randn(2, 6, 2, generator=rng, dtype=torch.float64)
+    mix = torch.rand(6, generator=rng, dtype=torch.float64)
+    state = one.initial()
+    state, fake = one.generate(state, latent)
+    state, _ = one.discriminator(state, real, fake, mix)
+    after, _ = one.generator(state, latent)
+
+    def cost(shift: float) -> float:
+        weights = {**state.generator.weights}
+        weights["0.bias"] = weights["0.bias"] + torch.tensor([shift, 0, 0], dtype=torch.float64)
+        return one.generator(state.with_weights("generator", weights), latent)[1].item()
+
+    numerical = (cost(1e-5) - cost(-1e-5)) / 2e-5
+    moved = (state.generator.weights["0.bias"] - after.generator.weights["0.bias"])[0].item()
+    assert moved == pytest.approx(numerical, rel=1e-6)
+    assert isinstance(game.discriminator, nn.Module)
+    assert Bound(critic, {}, {})(real).shape == (6, 1)
+
+
+def test_unrolling_stays_finite_where_a_slope_is_zero() -> None:
+    critic = networks.mlp(2, 64, 64, 1, activation=nn.ReLU, seed=2)
+    history = training.fit(
+        networks.mlp(2, 8, 2, seed=1), critic, torch.randn(64, 2), steps=5, batch_size=16,
+        options=[options.unrolled(1)],
+    )  # fmt: skip
+    assert history.generator_loss.isfinite().all()
+
+
+def test_an_unrolled_generator_waits_for_the_first_batch_and_is_there_once() -> None:
+    one = options.unrolled(1)(dirac())
+    with pytest.raises(ValueError, match="take a discriminator step first"):
+        one.generator(one.initial(), ZERO)
+    with pytest.raises(ValueError, match="averaged is among the options twice"):
+        options.averaged(0.5)(options.averaged(0.9)(dirac())).initial()
+
+
+def test_replay_draws_anew_at_each_step_and_the_same_in_both_drivers() -> None:
+    game = Game(Shift(0.0), Slope(0.5))
+    shown = []
+    for driver in (step.pure, step.in_place):
+        one = options.replay(50, share=0.75)(driver(game))
+        state, seen = one.initial(), []
+        rng = torch.Generator().manual_seed(0)
+        for _ in range(6):
+            state, fake = one.generate(state, torch.randn(16, 1, generator=rng))
+            seen.append(fake)
+        shown.append(torch.stack(seen))
+    assert torch.equal(*shown)
+    assert len({tuple(row.flatten().tolist()) for row in shown[0][:, 4:]}) == 6
+
+
+def test_seeds_of_runs_reach_the_draws_of_options() -> None:
+    one = options.replay(30)(dirac())
+    keys = [one.initial(seed=seed).extra["replay"]["key"][0].item() for seed in (0, 1)]
+    assert keys[0] != keys[1]
+    other = one.initial(Shift(7.0), Slope(2.0))
+    assert other.generator.weights["value"].item() == 7
+    assert other.discriminator.weights["value"].item() == 2
+
+
+def test_an_average_with_frozen_weights_is_a_whole_state() -> None:
+    generator = networks.mlp(2, 4, 2, seed=1)
+    generator[0].requires_grad_(False)
+    extra = training.fit(
+        generator, networks.mlp(2, 4, 1), torch.randn(32, 2), steps=2, batch_size=4,
+        options=[options.averaged(0.5)],
+    ).extra  # fmt: skip
+    generator.load_state_dict(extra["averaged"])

@@ -130,6 +130,8 @@ def cases() -> dict[str, Case]:
         "replay": (*plain, {}, {}, [options.replay(20)]),
         "past generators": (*plain, {}, {}, [options.past_generators(3, every=2)]),
         "unrolled": (*plain, {}, {}, [options.unrolled(2)]),
+        "unrolled with a penalty": (
+            *plain, {"penalty": penalties.gradient_penalty}, {"clip": 0.3}, [options.unrolled(2)]),
         "unrolled, batch norm": (_normalised(2, 6), _normalised(1, 7), {}, {}, [
             options.unrolled(2)]),
         "all at once": (
@@ -234,7 +236,6 @@ def test_many_states_at_once_are_the_loop_over_them(name: str) -> None:
             state, loss = one.discriminator(state, real + i, fake, mix)
             alone[i], _ = one.generator(state, latent_g + i)
             losses_alone.append(loss)
-        shift = torch.arange(3.0)
         stacked = [torch.stack([x + i for i in range(3)]) for x in (real, latent_d, latent_g)]
         together, fakes = torch.func.vmap(one.generate)(together, stacked[1])
         together, loss = torch.func.vmap(one.discriminator, in_dims=(0, 0, 0, None))(
@@ -245,7 +246,7 @@ def test_many_states_at_once_are_the_loop_over_them(name: str) -> None:
     for i, state in enumerate(alone):
         for a, b in zip(tree_leaves(step.take(together, i)), tree_leaves(state), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-5)
-    assert len({v.item() for v in loss}) == len(shift)
+    assert len({value.item() for value in loss}) == 3
 
 
 def test_a_schedule_and_a_rate_may_differ_from_run_to_run() -> None:
@@ -344,6 +345,52 @@ def test_it_runs_on_a_gpu(name: str) -> None:
     there = made(step.in_place, (*players, *rest))
     _, seen = play(there, [tuple(d.cuda() for d in some) for some in drawn])
     assert seen == pytest.approx(play(here, drawn)[1], rel=1e-3, abs=1e-3)
+
+
+def test_a_pure_step_draws_nothing_by_itself() -> None:
+    one = made(step.pure, CASES["non_saturating-gradient_penalty"])
+    ((real, latent, mix, _),) = draws(1, one.game)
+    state, fake = one.generate(one.initial(), latent)
+    with pytest.raises(ValueError, match=r"pass mix.*torch\.rand\(len\(real\) // pack\)"):
+        one.discriminator(state, real, fake)
+    paid = {one.discriminator(state, real, fake, mix)[1].item() for _ in range(2)}
+    assert len(paid) == 1
+    noisy = nn.Sequential(nn.Linear(2, 4), nn.RReLU(), nn.Linear(4, 1))
+    with pytest.raises(ValueError, match=r"layer 1 \(RReLU\)"):
+        step.pure(Game(generator(), noisy))
+
+
+def test_a_buffer_that_is_assigned_anew_goes_on() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 1)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls = self.calls + 1
+            return self.layer(x) * self.calls
+
+    case = (generator(), networks.seeded(Counting, 0), {}, {}, [options.averaged(0.5)])
+    pure, in_place = (made(driver, case) for driver in (step.pure, step.in_place))
+    drawn = draws(4, pure.game)
+    state, seen = play(pure, drawn)
+    assert seen == pytest.approx(play(in_place, drawn)[1], rel=1e-4)
+    assert state.discriminator.buffers["calls"] == 12
+
+
+def test_constants_of_half_precision_players_keep_their_digits() -> None:
+    game = Game(generator().bfloat16(), discriminator().bfloat16())
+    one = step.pure(game)
+    state = one.initial()
+    assert state.generator.settings["beta2"].item() == pytest.approx(0.999)
+    for _ in range(5):
+        state, fake = one.generate(state, torch.randn(8, 2).bfloat16())
+        state, loss_d = one.discriminator(state, torch.randn(8, 2).bfloat16(), fake)
+        state, loss_g = one.generator(state, torch.randn(8, 2).bfloat16())
+    assert torch.isfinite(loss_d)
+    assert torch.isfinite(loss_g)
+    assert state.generator.weights["0.weight"].dtype == torch.bfloat16
 
 
 def test_what_cannot_be_a_step_is_refused_with_advice_that_works() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import signal
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sympy as sp
 import torch
 from torch import nn
 
@@ -300,6 +302,23 @@ def _normalised_critic(layer: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Linear(2, 4), layer, nn.LeakyReLU(0.2), nn.Linear(4, 1))
 
 
+class _Pair(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.inner(x), x
+
+
+class _Sampling:
+    def __init__(self, draw: Any) -> None:
+        self.draw = draw
+
+    def sample(self, count: int, generator: torch.Generator) -> Any:
+        return self.draw(count)
+
+
 IMAGES = torch.rand(32, 1, 8, 8) * 2 - 1
 ADVICE: dict[str, tuple[dict[str, Any], type[Exception], str, dict[str, Any]]] = {
     # name: what is wrong, the error, its message, the advice followed
@@ -356,7 +375,72 @@ ADVICE: dict[str, tuple[dict[str, Any], type[Exception], str, dict[str, Any]]] =
     "no latent to read off": (
         {"generator": _Shift()}, ValueError, r"pass latent=<size>", {"generator": _Shift(),
          "latent": 2}),
-    "steps that are no count": ({"steps": 2.5}, ValueError, "steps is 2.5; it must be an", {}),
+    "batch norm in evaluation mode under a penalty": (
+        {"discriminator": _normalised_critic(nn.BatchNorm1d(4)).eval(), "penalty": penalties.r1},
+        ValueError, "normalises over the batch", {"penalty": penalties.r1}),
+    "an optimiser and a rate": (
+        {"optimiser": optimisers.SGD(0.01), "learning_rate": 1e-4}, ValueError,
+        "put the constants into the optimiser", {"optimiser": optimisers.SGD(1e-4)}),
+    "a class of optimisers": (
+        {"optimiser": optimisers.Adam}, TypeError, r"such as Adam\(1e-3\)",
+        {"optimiser": optimisers.Adam(1e-3)}),
+    "three optimisers": (
+        {"optimiser": (optimisers.Adam(),) * 3}, ValueError, "3 optimisers; pass one",
+        {"optimiser": (optimisers.Adam(),) * 2}),
+    "a schedule below zero": (
+        {"learning_rate": optimisers.linear(1e-3, -1e-3, over=2), "steps": 9}, ValueError,
+        "must be 0 or more", {"learning_rate": optimisers.linear(1e-3, over=2)}),
+    "an option that was not called": (
+        {"options": [options.averaged]}, TypeError,
+        r"call it first, such as averaged\(0\.999\)", {"options": [options.averaged()]}),
+    "an option alone": (
+        {"options": options.averaged()}, TypeError, r"options=\[averaged\(0\.999\)\]",
+        {"options": [options.averaged(0.999)]}),
+    "one beta": ({"betas": 0.5}, ValueError, "a pair of betas", {"betas": (0.5, 0.999)}),
+    "autocast by name": (
+        {"autocast": "bfloat16"}, TypeError, r"such as torch\.bfloat16",
+        {"autocast": torch.bfloat16}),
+    "two precisions": (
+        {"discriminator": _pair()[1].double()}, ValueError, r"such as \.float\(\) on both",
+        {"discriminator": _pair()[1].double().float()}),
+    "a lazy module": (
+        {"discriminator": nn.Sequential(nn.LazyLinear(1))}, ValueError,
+        "has no shape yet; call it once", {}),
+    "a discriminator that returns a tuple": (
+        {"discriminator": _Pair(_pair()[1])}, ValueError, "discriminator returns a tuple",
+        {"discriminator": _pair()[1]}),
+    "a watch that returns nothing": (
+        {"watch": lambda step: None}, TypeError, "watch returned a NoneType",
+        {"watch": lambda step: {}}),
+    "a sampler of NumPy": (
+        {"data": _Sampling(lambda n: np.ones((n, 2)))}, TypeError, "must return a tensor",
+        {"data": _Sampling(lambda n: torch.ones(n, 2))}),
+    "a sampler that returns fewer": (
+        {"data": _Sampling(lambda n: torch.ones(n // 2, 2))}, ValueError,
+        "returned 32 of the 64 asked for", {}),
+    "a sampler of NaN": (
+        {"data": _Sampling(lambda n: torch.full((n, 2), torch.nan))}, ValueError,
+        "hold NaN or infinite", {}),
+    "latents that are too few": (
+        {"latent": lambda n, g: torch.randn(3, 2, generator=g)}, ValueError,
+        "latent returned 3 of the 64", {"latent": lambda n, g: torch.randn(n, 2, generator=g)}),
+    "conditions without a use": (
+        {"conditions": lambda n, g: torch.zeros(n)}, ValueError, "pass data as a pair", {}),
+    "a condition that nobody takes": (
+        {"data": (torch.ones(4, 2), torch.ones(4))}, ValueError,
+        "takes no second argument", {"data": torch.ones(4, 2)}),
+    "a conditional network without a condition": (
+        {"generator": networks.Conditional(networks.mlp(3, 2), 1)}, ValueError,
+        "there is no condition; pass data as a pair", {}),
+    "a loss with symbols": (
+        {"loss": losses.least_squares(sp.Symbol("a", real=True), 1, 1)}, ValueError,
+        r"has the symbols a; .*least_squares\(0, 1, 1\)",
+        {"loss": losses.least_squares(0, 1, 1)}),
+    "a penalty a sample": (
+        {"penalty": lambda c, r, f: penalties.input_gradient(c, r).square().sum(1)}, ValueError,
+        r"the penalty has shape \(8,\); return one number, such as the \.mean\(\)",
+        {"penalty": lambda c, r, f: penalties.input_gradient(c, r).square().sum(1).mean()}),
+    "steps that are no count": ({"steps": 2.5}, ValueError, "steps is 2.5; it must be a whole", {}),
 }  # fmt: skip
 
 
@@ -394,17 +478,17 @@ def test_every_penalty_is_one_that_fit_takes() -> None:
     assert runs[0] == runs[1]  # the places that fit draws are those of torch's generator
 
 
-@pytest.mark.parametrize("end", [nn.Sigmoid, nn.Hardsigmoid])
+@pytest.mark.parametrize("end", [nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, lambda: nn.Softmax(1)])
 def test_a_discriminator_of_probabilities_is_warned_of(end: type[nn.Module]) -> None:
     for loss in (losses.non_saturating(), losses.wasserstein()):
-        with pytest.warns(UserWarning, match="as if it ended in a sigmoid.*leave the last layer"):
+        with pytest.warns(UserWarning, match="discriminator ends in .*leave the last layer"):
             _fit(discriminator=networks.mlp(2, 8, 1, output=end), loss=loss)
 
 
 @pytest.mark.filterwarnings("error")
 def test_no_warning_of_what_is_right() -> None:
     for pair in (
-        _pair(), (_pair()[0], networks.mlp(2, 8, 1, output=nn.Tanh)),
+        _pair(), (_pair()[0], networks.mlp(2, 8, 1, activation=nn.Tanh)),
         (_pair()[0], networks.mlp(2, 8, 1, output=nn.ReLU)),
     ):  # fmt: skip
         _fit(generator=pair[0], discriminator=pair[1])
@@ -561,7 +645,7 @@ def test_nothing_is_made_on_the_default_device() -> None:
 def test_two_threads_train_as_one_does() -> None:
     def players() -> tuple[nn.Module, nn.Module]:
         generator, critic = _pair()
-        return generator, nn.Sequential(networks.Dropout(0.2), critic)
+        return generator, nn.Sequential(networks.Dropout(0.2, seed=3), critic)
 
     def run(seed: int, pair: tuple[nn.Module, nn.Module]) -> list[float]:
         history = training.fit(*pair, data.ring(), steps=20, seed=seed, progress=False)
@@ -571,3 +655,74 @@ def test_two_threads_train_as_one_does() -> None:
     one_by_one = [run(seed, pair) for seed, pair in enumerate(pairs[:2])]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, (0, 1), pairs[2:])) == one_by_one
+
+
+def test_a_penalty_of_weights_works_with_and_without_buffers() -> None:
+    def decay(critic, real, fake) -> torch.Tensor:
+        return 0.1 * sum(w.square().sum() for w in critic.parameters())
+
+    plain, normed = _pair()[1], networks.spectral_norm(_pair()[1])
+    for critic in (plain, normed):
+        _fit(discriminator=critic, penalty=decay)
+
+
+def test_the_places_of_a_penalty_go_by_name() -> None:
+    def own(critic, real, fake, target=0.0) -> torch.Tensor:
+        return penalties.norm_deviation(penalties.input_gradient(critic, real), target)
+
+    runs = [_fit(penalty=p).discriminator_loss for p in (own, lambda c, r, f: own(c, r, f))]
+    assert torch.equal(*runs)
+
+
+def test_a_critic_that_compares_samples_is_warned_of_under_a_penalty() -> None:
+    class Centred(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x - x.mean(0, keepdim=True)
+
+    critic = nn.Sequential(Centred(), _pair()[1])
+    with pytest.warns(UserWarning, match="looks across its batch"):
+        _fit(discriminator=critic, penalty=penalties.r1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _fit(discriminator=critic)
+        _fit(penalty=penalties.r1)
+
+
+def test_frozen_normalisation_stays_frozen() -> None:
+    generator = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    generator[1].eval()
+    _fit(generator=generator)
+    assert generator[1].running_mean.abs().max() == 0
+    generator.eval()
+    _fit(generator=generator)
+    assert generator[1].running_mean.abs().max() > 0
+    assert not generator.training
+
+
+def test_the_conditions_of_both_steps_are_fresh() -> None:
+    seen: list[list[int]] = []
+    generator, discriminator = _labelled_pair()
+    hook = generator.register_forward_pre_hook(lambda module, given: seen.append(given[1].tolist()))
+    training.fit(generator, discriminator, _Pairs(), steps=4, batch_size=16, progress=False)
+    hook.remove()
+    of_steps = seen[-8:]
+    assert all(a != b for a, b in pairwise(of_steps))
+
+
+def test_watching_leaves_torch_s_generator_as_it_was() -> None:
+    def run(watch: Any) -> list[float]:
+        critic = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.3), nn.Linear(8, 1))
+        networks_of = networks.seeded(lambda: [nn.init.normal_(w) for w in critic.parameters()], 0)
+        assert networks_of
+        history = training.fit(
+            _pair()[0], critic, data.ring(), steps=6, batch_size=8, watch=watch, watch_every=2
+        )
+        return history.discriminator_loss.tolist()
+
+    assert run(None) == run(lambda step: {"x": torch.rand(3)})
+
+
+def test_bfloat16_trains_in_both_forms() -> None:
+    pair = [p.bfloat16() for p in _pair()]
+    history = training.fit(*pair, torch.randn(64, 2), steps=20, options=[options.unrolled(1)])
+    assert history.generator_loss.isfinite().all()

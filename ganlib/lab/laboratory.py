@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ganlib import (
+    batches,
     divergences,
     fdivergence,
     formulas,
@@ -30,6 +31,7 @@ from ganlib import (
     networks,
     numerics,
     optimisers,
+    pairs,
     penalties,
     step,
 )
@@ -128,8 +130,8 @@ def name_of(pack: int, penalty: str) -> str:
 def _key(pack: int, penalty: str, hidden: tuple[int, ...]) -> str:
     # Recording the functions takes longer than a page may: the module is a function of this.
     files = [Path(str(m.__file__)) for m in (
-        divergences, fdivergence, flat, formulas, game, losses, metrics, networks, numerics,
-        optimisers, penalties, step,
+        batches, divergences, fdivergence, flat, formulas, game, losses, metrics, networks,
+        numerics, optimisers, pairs, penalties, step,
     )]  # fmt: skip
     files += sorted(Path(str(compiler.__file__)).parent.glob("*.py"))
     files += [Path(__file__), Path(__file__).with_name("runtime.c")]
