@@ -119,6 +119,7 @@ class FlatStep:
                 f"the loss has the symbols {', '.join(missing)}; name them in parameters, and give "
                 "their values to settings(parameters=...)"
             )
+        self.generator, self.discriminator = generator, discriminator
         self.parameters = parameters
         self.loss = loss
         self._players = _Flat(generator), _Flat(discriminator)
