@@ -42,7 +42,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # wherever `watch` goes
         self.settings = {name: plain(value, name) for name, value in settings.items()}
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder; name a file in it, such as run.pt")
@@ -182,8 +182,9 @@ def plain(value: Any, name: str) -> Any:
         For anything but numbers, strings, None, tensors, NumPy arrays and numbers, and lists,
         tuples, named tuples and dictionaries of those.
     """
-    if isinstance(value, np.generic):
-        return value.item()  # first: NumPy's float64 is a float, and yet not plain
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        # First: NumPy's float64 is a float, and yet not plain; its longdouble is no float at all.
+        return value.item() if type(value.item()) in (bool, int, float) else float(value)
     if isinstance(value, Tensor):
         return value.detach().as_subclass(Tensor)
     kinds: tuple[type, ...] = (bool, int, float, str)
@@ -246,44 +247,76 @@ def digest(values: Any) -> str:
 def described(value: Any, depth: int = 4) -> str:
     """A function, a network, or plain data as a string that is the same in the next process.
 
-    A function is its name, the constants and names in its code, its defaults, and the numbers and
-    functions it closes over: two lambdas that weight one penalty by 1 and by 10 are told apart.
-    Integers that a ``def`` of your own closes over do not count: it may be counting its calls.
+    A function is its name and code, its defaults, the plain globals it names, and what it closes
+    over: two lambdas that weight one penalty by 1 and by 10 are told apart. Integers that a
+    ``def`` of your own closes over do not count: it may be counting its calls. A network is its
+    layers and their plain attributes; an object of another kind is what it holds.
     """
     if isinstance(value, Tensor):
         return f"tensor {digest(value)}"
     if isinstance(value, functools.partial):
         inner = described(value.func, depth)
         return f"partial({inner}, {described(value.args, depth)}, {described(value.keywords)})"
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         return f"[{', '.join(described(v, depth) for v in value)}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{k}: {described(v, depth)}' for k, v in value.items())}}}"
+    if isinstance(value, types.MethodType):
+        return f"{described(value.__func__, depth)} of {described(value.__self__, depth)}"
     if isinstance(value, types.FunctionType):
         return _function(value, depth)
     bare = repr(value)
-    if depth and not isinstance(value, nn.Module) and _ADDRESS.search(bare):
-        return f"{type(value).__qualname__}({described(vars(value), depth - 1)})"
+    if isinstance(value, nn.Module):
+        return "\n".join([_ADDRESS.sub("", bare), *_attributes(value)])
+    if depth and _ADDRESS.search(bare):
+        held = getattr(value, "__dict__", {})
+        return f"{type(value).__qualname__}({described(held, depth - 1)})"
     return _ADDRESS.sub("", bare)
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+def _attributes(module: nn.Module) -> list[str]:
+    return [
+        f"{name}.{key} = {value!r}".lstrip(".")
+        for name, layer in module.named_modules()
+        for key, value in vars(layer).items()
+        if isinstance(value, _PLAIN) and key != "training" and not key.startswith("_")
+    ]
 
 
 def _function(function: types.FunctionType, depth: int) -> str:
     name = f"{function.__module__}.{function.__qualname__}"
     if depth == 0:
         return name
-    code = function.__code__
-    inside = [repr(c) for c in code.co_consts if isinstance(c, (bool, int, float, str, tuple))]
     own = not function.__module__.startswith("ganlib.") and function.__name__ != "<lambda>"
-    counts = () if own else (bool, int)
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    held = [
-        described(c, depth - 1)
-        for c in cells
-        if isinstance(c, (float, Tensor)) or callable(c) or type(c) in counts
-        if not isinstance(c, nn.Module)
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    if own:
+        held = [c for c in held if isinstance(c, float) or not isinstance(c, _PLAIN)]
+    named = {
+        key: function.__globals__[key]
+        for key in sorted(_names(function.__code__))
+        if isinstance(function.__globals__.get(key, function), _PLAIN)
+    }
+    parts = [
+        _code(function.__code__),
+        *(described(c, depth - 1) for c in held if not isinstance(c, nn.Module)),
+        *(described(d, depth - 1) for d in (function.__defaults__, function.__kwdefaults__) if d),
+        *(f"{key} = {value!r}" for key, value in named.items()),
     ]
-    given = [described(d, depth - 1) for d in (function.__defaults__, function.__kwdefaults__) if d]
-    return f"{name}({', '.join([*code.co_names, *inside, *held, *given])})"
+    return f"{name}({', '.join(parts)})"
+
+
+def _code(code: types.CodeType) -> str:
+    """Constants and names for a reader, and a digest of all that the code does."""
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    constants = [repr(c) for c in code.co_consts if not isinstance(c, types.CodeType)]
+    does = digest([code.co_code, code.co_varnames, code.co_freevars, constants])
+    return ", ".join([*code.co_names, *constants, f"code {does}", *map(_code, inner)])
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return set(code.co_names).union(*map(_names, inner))

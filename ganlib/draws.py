@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ganlib.batches import Batch, parts
+from ganlib.checks import check_count
 from ganlib.game import takes
 from ganlib.networks import latent_shape
 
 __all__ = [
-    "Batches", "Conditions", "Data", "Latents", "Sampler", "counted", "latents", "real_batches",
+    "Batches", "Conditions", "Data", "Latents", "Sampler", "drawn_conditions", "latents", "placed",
+    "real_batches",
 ]  # fmt: skip
 
 
@@ -88,6 +90,8 @@ def latents(generator: nn.Module, latent: int | Latents | None, like: Tensor) ->
     (:func:`ganlib.networks.latent_shape`), unless ``latent`` is a function that draws them.
     """
     device, dtype = like.device, like.dtype
+    if latent is not None and not callable(latent):
+        check_count(latent, "latent")
     if callable(latent):
         return lambda count, rng: counted(latent(count, rng).to(device, dtype), count, "latent")
     shape = latent_shape(generator, latent)
@@ -119,6 +123,19 @@ def _placed(batch: Any, like: Tensor) -> Batch:
             f"the data's sample() returned {kinds}; it must return a tensor, or a pair of tensors "
             "(samples, conditions)"
         )
-    x, y = batch
-    y = y.to(like.device, like.dtype) if y.is_floating_point() else y.to(like.device)
-    return x.to(like.device, like.dtype), y
+    return batch[0].to(like.device, like.dtype), placed(batch[1], like)
+
+
+def placed(condition: Any, like: Tensor) -> Tensor:
+    """A condition where ``like`` is, and in its dtype if it is made of floats."""
+    if not isinstance(condition, Tensor):
+        raise TypeError(
+            f"the condition is a {type(condition).__name__}; pass a tensor, one a sample"
+        )
+    dtype = like.dtype if condition.is_floating_point() else condition.dtype
+    return condition.to(like.device, dtype)
+
+
+def drawn_conditions(draw: Conditions, count: int, rng: torch.Generator, like: Tensor) -> Tensor:
+    """As many conditions as asked for, where ``like`` is."""
+    return counted(placed(draw(count, rng), like), count, "conditions")

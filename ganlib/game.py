@@ -129,9 +129,11 @@ class Game:
         # The one way to derive a field of a frozen dataclass.
         object.__setattr__(self, "symbols", tuple(map(str, getattr(self.loss, "symbols", ()))))
         check_count(self.pack, "pack")
-        if not isinstance(self.autocast, torch.dtype | None):
+        if "penalty" in self.symbols:
+            raise ValueError("a symbol of the loss is named penalty, as the penalty's weight is")
+        if self.autocast not in (None, torch.bfloat16, torch.float16):
             raise TypeError(
-                f"autocast is {self.autocast!r}; pass a dtype, such as torch.bfloat16, or None"
+                f"autocast is {self.autocast!r}; pass torch.bfloat16, torch.float16 or None"
             )
         if self.penalty is not None:
             if not callable(self.penalty):
@@ -142,6 +144,11 @@ class Game:
             refuse_batch_normalisation(self.discriminator)
             named = "mix" in inspect.signature(self.penalty).parameters
             object.__setattr__(self, "takes_mix", named)
+            if not takes(self.penalty, 3):
+                raise TypeError(
+                    f"the penalty {getattr(self.penalty, '__name__', self.penalty)} does not take "
+                    "(critic, real, fake); wrap it, such as lambda critic, real, fake: ..."
+                )
 
     def samples(self, generator: Critic, latent: Batch) -> Batch:
         """What the generator makes of a batch of latents, with their condition where they have one.
@@ -189,9 +196,10 @@ class Game:
             drawn = {"mix": mix} if self.takes_mix else {}
             with self._precision(parts(real)[0]) if self.autocast else nullcontext():
                 paid = self.penalty(_still(critic), real, fake, **drawn)
-            if paid.numel() != 1:
+            if not isinstance(paid, Tensor) or paid.numel() != 1:
+                shape = tuple(paid.shape) if isinstance(paid, Tensor) else type(paid).__name__
                 raise ValueError(
-                    f"the penalty has shape {tuple(paid.shape)}; return one number, such as the "
+                    f"the penalty has shape {shape}; return a tensor of one number, such as the "
                     ".mean() over samples"
                 )
             cost = cost + settings.get("penalty", 1.0) * paid.reshape(()).to(cost.dtype)

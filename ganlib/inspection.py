@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ __all__ = ["call_with", "in_mode", "inspect_game"]
 #: The last functions that bound an output, by autograd's name of them, and their range.
 _BOUNDED = {
     "Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0),
-    "Hardsigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0),
+    "Hardsigmoid": (0.0, 1.0), "Relu": (0.0, math.inf), "Softplus": (0.0, math.inf),
 }  # fmt: skip
 #: What leaves every number as it is.
 _SHAPES = {"View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Unflatten",
@@ -93,14 +94,22 @@ def inspect_game(game: Game, state: State, real: Batch, latent: Batch, batch_siz
         (game.generator, batch_size),
         (game.discriminator, batch_size // game.pack),
     ):
-        normalises = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
+        normalises = any(isinstance(m, nn.BatchNorm1d) for m in module.modules())
         if normalises and count == 1:
             raise ValueError(
                 "batch normalisation needs two samples or more; choose a larger batch_size, such "
                 "as 64"
             )
     if game.penalty is not None:
-        refuse_batch_normalisation(game.discriminator, in_any_mode=True)
+        # In training mode layers that were frozen by themselves stay so; else all will train.
+        frozen_may_stay = game.discriminator.training
+        refuse_batch_normalisation(game.discriminator, in_any_mode=not frozen_may_stay)
+    shared = {id(w) for w in game.generator.parameters()}
+    if any(id(weight) in shared for weight in game.discriminator.parameters()):
+        raise ValueError(
+            "both players have a weight in common, which each would train against the other; build "
+            "two networks"
+        )
     (x, *condition), weights = parts(real), [*game.generator.parameters(),
                                              *game.discriminator.parameters()]  # fmt: skip
     if not torch.isfinite(x).all():
@@ -148,40 +157,41 @@ def _refuse_no_tensor(player: str, output: object) -> None:
         )
 
 
-def _last_function(output: Tensor) -> str:
-    """Autograd's name of the function that made the numbers, whatever became of their shape."""
-    node = output.grad_fn
+def _bounds(output: Tensor) -> tuple[str, float, float]:
+    """Autograd's name of the function that made the numbers, and the range of its values."""
+    node: Any = output.grad_fn
     while node is not None:
         name = type(node).__name__.partition("Backward")[0]
+        if name == "Hardtanh":
+            return name, float(node._saved_min_val), float(node._saved_max_val)
         if name not in _SHAPES:
-            return name
+            return (name, *_BOUNDED.get(name, (-math.inf, math.inf)))
         node = node.next_functions[0][0] if node.next_functions else None
-    return ""
+    return "", -math.inf, math.inf
 
 
 def _compare_range(made: Tensor, x: Tensor) -> None:
-    last = _last_function(made)
-    low, high = _BOUNDED.get(last, (-math.inf, math.inf))
-    if x.device.type == "meta" or (low <= x.min() and x.max() <= high):
+    last, low, high = _bounds(made)
+    rounding = 1e-6
+    if x.device.type == "meta" or (low - rounding <= x.min() and x.max() <= high + rounding):
         return
     warnings.warn(
         f"the data reach from {x.min().item():.4g} to {x.max().item():.4g}, but the generator "
         f"ends in {last}, which stays within {low:g} and {high:g}: it can never make such samples. "
         "Scale the data to that range, or leave that last layer out",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
 def _warn_of_bounds(output: Tensor) -> None:
-    last = _last_function(output)
-    if last not in _BOUNDED:
+    last, low, high = _bounds(output)
+    if not math.isfinite(low + high):
         return
-    low, high = _BOUNDED[last]
     warnings.warn(
         f"the discriminator ends in {last}, so every output lies between {low:g} and {high:g}; the "
         "losses take raw outputs (a logit for the logistic ones), and what is bounded cannot tell "
         "real from fake beyond its bound: leave the last layer out",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
@@ -207,5 +217,5 @@ def _warn_of_mixing(game: Game, real: Batch) -> None:
         warnings.warn(
             "the discriminator looks across its batch, so a penalty sees no sample's own gradient; "
             "leave out the layer that compares samples, or the penalty",
-            stacklevel=4,
+            stacklevel=5,
         )

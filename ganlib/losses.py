@@ -239,7 +239,7 @@ def one_of(selector: sp.Symbol, *losses: Loss) -> Loss:
     Value and slope are those of the objective picked, to the last bit; an objective that
     overflows where it is not picked has no influence. The value comes with the settings of a
     step, so one compiled step serves every loss of a menu:
-    ``Step(..., one_of(k, minimax(), hinge()), parameters=(k,))``.
+    ``pure(Game(g, d, one_of(k, minimax(), hinge())), settings={"k": 0})``.
 
     Parameters
     ----------

@@ -215,6 +215,8 @@ class Conditional(nn.Module):
 
     def _one_hot(self, y: Tensor, classes: int) -> Tensor:
         numbers = torch.arange(classes, device=y.device)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
         if y.ndim != 1:
             raise ValueError(
                 f"the classes have shape {tuple(y.shape)}; pass one number a sample, (N,), such as "
@@ -320,8 +322,8 @@ def noisy(discriminator: nn.Module, std: Rate, *, seed: int | None = None) -> nn
         From (x) or (x, y).
     std
         0 or more, in the units of the samples: a number, or a schedule of the calls of this
-        discriminator so far. One alternating step makes three: ``linear(0.1, over=3 * 6000)``
-        dies away over 6,000 steps.
+        discriminator so far. One alternating step makes three (two if real and fake are joined,
+        more with several critic steps): ``linear(0.1, over=3 * 6000)`` dies away over 6,000 steps.
     seed
         As for :class:`Dropout`.
     """
@@ -387,6 +389,7 @@ def spectral_norm(module: nn.Module, *, epsilon: float = 1e-12) -> nn.Module:
             raise ValueError(
                 f"the weight of {type(layer).__name__} is parametrized already; normalise it once"
             )
+    for layer in layers:
         axis = 1 if isinstance(layer, nn.modules.conv._ConvTransposeNd) else 0
         norm = _SpectralNorm(layer.weight, axis, epsilon)
         register_parametrization(layer, "weight", norm)

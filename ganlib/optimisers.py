@@ -22,6 +22,7 @@ from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
+from ganlib.checks import readable
 from ganlib.pairs import root
 
 __all__ = [
@@ -198,7 +199,7 @@ def at(settings: Settings, rate: Rate, done: Any) -> Settings:
     if not callable(rate):
         return settings
     now = rate(done)
-    if not isinstance(now, Tensor) and not 0 <= now < math.inf:
+    if (not isinstance(now, Tensor) or readable(now)) and not 0 <= now < math.inf:
         raise ValueError(
             f"the schedule {rate} says the rate {now} after {done} steps; it must be 0 or more, "
             "and finite"
@@ -232,8 +233,13 @@ def linear(start: float, end: float = 0.0, *, over: int, after: int = 0) -> Sche
     Raises
     ------
     ValueError
-        Unless 0 <= after < over.
+        Unless 0 <= after < over, and both ends are finite and 0 or more.
     """
+    for value in (start, end):
+        if not 0 <= value < math.inf:
+            raise ValueError(
+                f"a line from {start} to {end}; its ends must be 0 or more, and finite"
+            )
     if not 0 <= after < over:
         raise ValueError(f"after is {after} and over is {over}; a line needs 0 <= after < over")
     return _Line(start, end, over, after)

@@ -69,7 +69,7 @@ def averaged(decay: float = 0.999) -> Option:
             before = state.extra["averaged"]
             state, loss = one.generator(state, latent, *ahead, **how)
             now = {
-                name: torch.lerp(value.detach(), before[name], decay)
+                name: torch.lerp(value.detach() if one.in_place else value, before[name], decay)
                 if name in state.generator.weights
                 else value.clone()
                 for name, value in _all(state).items()
@@ -192,7 +192,7 @@ def past_generators(
             place = torch.arange(count, device=state.done.device)
             here = (place == state.done // every % count) & (state.done % every == 0)
             kept = {
-                name: torch.where(_like(here, kept[name]), value.detach(), kept[name])
+                name: torch.where(_like(here, kept[name]), value, kept[name])
                 for name, value in _all(state).items()
             }
             mine = {**state.extra["past_generators"], "kept": kept}
@@ -214,7 +214,7 @@ def unrolled(steps: int = 5) -> Option:
     Parameters
     ----------
     steps
-        1 or more; each costs about as much as a step of both players.
+        1 or more; each costs several plain steps.
 
     Raises
     ------
@@ -224,6 +224,8 @@ def unrolled(steps: int = 5) -> Option:
     check_count(steps, "steps")
 
     def option(one: Step) -> Step:
+        if one.generator.__module__ == __name__ and "unrolled" in one.generator.__qualname__:
+            raise ValueError("unrolled is among the options twice; give it once, with more steps")
         # The same step as a pure function: what it returns can be differentiated.
         thought = pure(one.game, one.optimisers)
 

@@ -69,7 +69,8 @@ def input_gradient(critic: Critic, points: Batch) -> Tensor:
         return output.sum()
 
     # Cut from whatever made the points: a penalty teaches the critic, not the generator. Inside a
-    # transform the caller says what is differentiated, and may mean the points (unrolling does).
+    # transform, or compiled, the caller says what is differentiated, and may mean the points
+    # (unrolling does).
     return torch.func.grad(total)(x if transformed() else x.detach()).flatten(1)
 
 
@@ -87,8 +88,10 @@ def refuse_batch_normalisation(critic: object, *, in_any_mode: bool = False) -> 
 
 def norm_deviation(gradient: Tensor, target: float = 1.0) -> Tensor:
     """E(|grad| - target)^2 of per-sample gradients (N, d): the cost of :func:`gradient_penalty`."""
-    norm = torch.linalg.vector_norm(gradient, dim=1)
-    return (norm - target).square().mean()
+    # A norm has no second derivative at 0; where a critic is flat it counts as a constant 0.
+    flat = gradient.abs().amax(1) == 0
+    norm = torch.linalg.vector_norm(torch.where(flat[:, None], 1, gradient), dim=1)
+    return (torch.where(flat, 0, norm) - target).square().mean()
 
 
 def half_square(gradient: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -128,6 +128,17 @@ class Run:
         history.generator_loss = torch.cat([history.generator_loss, fresh[:, 1]])
         self.losses = []
 
+    def refuse_diverged(self) -> None:
+        """Raise if a weight is not finite: losses tell of the step before."""
+        for player, module in zip(("generator", "discriminator"), self._modules(), strict=True):
+            for name, weight in module.named_parameters():
+                if not torch.isfinite(weight).all():
+                    raise FloatingPointError(
+                        f"training diverged: the {player}'s {name} is not finite after step "
+                        f"{self.done}; lower the learning rate, or bound the discriminator with a "
+                        "penalty (penalty=ganlib.penalties.r1)"
+                    )
+
     def look(self, watch: Watch) -> None:
         global_states = _global_states(self.device)
         with in_mode(False, *self._modules()), torch.no_grad():
@@ -149,9 +160,15 @@ class Run:
         if self.checkpoint is None:
             return
         self.settle_losses()
-        history = {**asdict(self.history), "seconds": self.history.seconds + seconds, "extra": {}}
-        history["watched"] = {
+        self.refuse_diverged()
+        watched = {
             name: [plain(v, name) for v in values] for name, values in self.history.watched.items()
+        }
+        history = {
+            **vars(self.history),
+            "seconds": self.history.seconds + seconds,
+            "watched": watched,
+            "extra": {},
         }
         self.checkpoint.save({
             "networks": [m.state_dict() for m in self._modules()],

@@ -32,7 +32,17 @@ from ganlib.batches import Batch
 from ganlib.game import Bound, Game
 from ganlib.optimisers import Adam, Optimiser, Slots, Tree, at
 
-__all__ = ["Player", "State", "Step", "in_place", "pure", "stack", "take", "turn"]
+__all__ = [
+    "Player",
+    "State",
+    "Step",
+    "in_place",
+    "pure",
+    "refuse_hidden_noise",
+    "stack",
+    "take",
+    "turn",
+]
 
 
 class Player(NamedTuple):
@@ -155,7 +165,7 @@ def pure(
     """
     both = _both(optimisers)
     for player in ("generator", "discriminator"):
-        _refuse_hidden_noise(player, getattr(game, player))
+        refuse_hidden_noise(player, getattr(game, player))
 
     def initial(
         generator: nn.Module | None = None, discriminator: nn.Module | None = None, seed: int = 0
@@ -171,11 +181,7 @@ def pure(
     def discriminator(
         state: State, real: Batch, fake: Batch, mix: Tensor | None = None
     ) -> tuple[State, Tensor]:
-        if game.takes_mix and mix is None:
-            raise ValueError(
-                "this penalty takes the places where it looks; pass mix, one uniform draw a pair, "
-                "such as torch.rand(len(real) // pack)"
-            )
+        _need_mix(game, mix)
 
         def cost(weights: Tree) -> tuple[Tensor, Tree]:
             critic = Bound(game.discriminator, weights, state.discriminator.buffers)
@@ -242,16 +248,24 @@ def in_place(
             raise ValueError("an in-place step trains the game's own modules; give them to Game")
         return started
 
+    def refreshed(state: State) -> State:
+        for player in keeping:  # a buffer may have been assigned anew
+            now = getattr(state, player)
+            state = state.with_weights(player, now.weights, dict(modules[player].named_buffers()))
+        return state
+
     def generate(state: State, latent: Batch) -> tuple[State, Batch]:
         with torch.no_grad():
-            return state, game.samples(game.generator, latent)
+            fake = game.samples(game.generator, latent)
+        return refreshed(state), fake
 
     def discriminator(
         state: State, real: Batch, fake: Batch, mix: Tensor | None = None
     ) -> tuple[State, Tensor]:
+        _need_mix(game, mix)
         loss = game.discriminator_cost(game.discriminator, real, fake, mix, state.settings)
         move(state, "discriminator", torch.autograd.grad(loss, lists["discriminator"][0]))
-        return state, loss.detach()
+        return refreshed(state), loss.detach()
 
     def generator(state: State, latent: Batch, ahead: Ahead | None = None) -> tuple[State, Tensor]:
         if ahead is None:
@@ -264,10 +278,7 @@ def in_place(
                     for name, value in after.items():
                         module.get_buffer(name).copy_(value)
             move(state, "generator", [slopes[name] for name in started.generator.weights])
-        for player in keeping:  # a buffer may have been assigned anew
-            now = getattr(state, player)
-            state = state.with_weights(player, now.weights, dict(modules[player].named_buffers()))
-        return state._replace(done=state.done + 1), loss.detach()
+        return refreshed(state)._replace(done=state.done + 1), loss.detach()
 
     def move(state: State, player: str, slopes: Sequence[Tensor]) -> None:
         weights, slots = lists[player]
@@ -280,6 +291,14 @@ def in_place(
                     weight.clamp_(-constants["clip"], constants["clip"])
 
     return Step(game, both, True, initial, generate, discriminator, generator)
+
+
+def _need_mix(game: Game, mix: Tensor | None) -> None:
+    if game.takes_mix and mix is None:
+        raise ValueError(
+            "this penalty takes the places where it looks; pass mix, one uniform draw a pair, such "
+            "as torch.rand(len(real) // pack)"
+        )
 
 
 def _generator_slopes(
@@ -372,6 +391,7 @@ def _initial(
         ("generator", "discriminator"), modules, optimisers, strict=True
     ):
         weights = _trained(player, module)
+        _refuse_other_frozen(player, module, getattr(game, player))
         buffers = dict(module.named_buffers())
         constants: dict[str, Any] = {**optimiser.settings, "clip": clip}
         like = next(iter(weights.values()))
@@ -383,7 +403,7 @@ def _initial(
             constants = {name: _number(value, like) for name, value in constants.items()}
         slots = {
             slot: {
-                name: torch.zeros((), device=weight.device)
+                name: torch.zeros((), device=weight.device, dtype=torch.float32)
                 if slot == "count"
                 else torch.zeros_like(weight, requires_grad=False)
                 for name, weight in weights.items()
@@ -393,7 +413,7 @@ def _initial(
         players[player] = Player(weights, buffers, slots, constants)
     done: Any = 0
     if as_tensors:
-        done = torch.zeros((), device=like.device)
+        done = _number(0.0, like)
         given = {name: _number(value, like) for name, value in given.items()}
     return State(players["generator"], players["discriminator"], given, done, {})
 
@@ -415,6 +435,18 @@ def _trained(player: str, module: nn.Module) -> Tree:
     )  # fmt: skip
 
 
+def _refuse_other_frozen(player: str, module: nn.Module, template: nn.Module) -> None:
+    """A state holds no frozen weights: they are the template's, for every run."""
+    if module is template:
+        return
+    for name, weight in template.named_parameters():
+        if not weight.requires_grad and not torch.equal(weight, module.get_parameter(name)):
+            raise ValueError(
+                f"the {player}'s {name} is frozen and differs from the template's, which a state "
+                "shares; give it the template's values, or let it learn"
+            )
+
+
 def _number(value: Any, like: Tensor) -> Tensor:
     # In float32 at least: beta2 = 0.999 is 1 in bfloat16.
     if isinstance(value, Tensor):
@@ -427,7 +459,8 @@ def _numbers(player: Player) -> dict[str, Tensor]:
     return {name: _number(value, like) for name, value in player.settings.items()}
 
 
-def _refuse_hidden_noise(player: str, module: nn.Module) -> None:
+def refuse_hidden_noise(player: str, module: nn.Module) -> None:
+    """Raise a ValueError for a layer that draws from torch's own generator."""
     for name, layer in module.named_modules():
         if isinstance(layer, nn.RReLU) or (
             isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0

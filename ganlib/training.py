@@ -23,7 +23,16 @@ from tqdm.auto import tqdm
 from ganlib.batches import Batch, with_condition_of
 from ganlib.checkpoint import Checkpoint, described, detached, digest
 from ganlib.checks import check_count
-from ganlib.draws import Conditions, Data, Latents, Sampler, counted, latents, real_batches
+from ganlib.draws import (
+    Conditions,
+    Data,
+    Latents,
+    Sampler,
+    drawn_conditions,
+    latents,
+    placed,
+    real_batches,
+)
 from ganlib.game import Game
 from ganlib.inspection import call_with, in_mode, inspect_game
 from ganlib.losses import Loss, non_saturating
@@ -81,7 +90,7 @@ def sample(
         raise ValueError(
             f"there are {len(condition)} conditions for {count} samples; pass one each"
         )
-    inputs = (z,) if condition is None else (z, condition.to(like.device))
+    inputs = (z,) if condition is None else (z, placed(condition, like))
     with in_mode(False, generator), torch.no_grad():
         return functional_call(generator, dict(weights or {}), inputs)
 
@@ -180,6 +189,8 @@ def fit(
         If a loss becomes NaN or infinite: the message gives the step and what to try.
     OSError
         If the checkpoint cannot be written.
+    RuntimeError
+        If another run wrote the checkpoint meanwhile, or in inference mode.
     """
     if torch.is_inference_mode_enabled():
         raise RuntimeError(
@@ -216,7 +227,7 @@ def fit(
             "autocast": str(autocast), "dtype": str(like.dtype), "seed": seed,
             "other networks, generator": described(generator),
             "other networks, discriminator": described(discriminator),
-            "data and latents": digest(looked_at),
+            "data and latents": digest([looked_at, data if _is_tensors(data) else None]),
         }  # fmt: skip
         run.checkpoint = Checkpoint(checkpoint, settings)
 
@@ -225,7 +236,7 @@ def fit(
         z = draw_latent(batch_size, rng)
         if conditions is None:
             return with_condition_of(real, z)
-        return z, counted(conditions(batch_size, rng).to(like.device), batch_size, "conditions")
+        return z, drawn_conditions(conditions, batch_size, rng, like)
 
     def places() -> Tensor | None:
         """Where a penalty looks, for one that is told."""
@@ -239,7 +250,7 @@ def fit(
         run.resume(steps, watch_every)
         if watch is not None and run.done == 0 and not run.history.watched_at:
             run.look(watch)
-        started = time.perf_counter()
+        started, first = time.perf_counter(), run.done
         bar = tqdm(
             total=steps, initial=run.done, disable=progress is False, leave=False,
             delay=0 if progress else _BAR_AFTER, unit="step", mininterval=0.5,
@@ -273,6 +284,8 @@ def fit(
                 if interrupt.asked:
                     raise KeyboardInterrupt(f"stopped after step {done}")
         run.history.seconds += time.perf_counter() - started
+        if run.done > first:
+            run.refuse_diverged()
     kept = {name: value for name, value in run.state.extra.items() if name != "unrolled"}
     run.history.extra = detached(kept)  # less the last batch that unrolling looked at
     return run.history
@@ -321,6 +334,10 @@ def _adams(
     return Adam(rates[0], beta1, beta2, epsilon), Adam(rates[1], beta1, beta2, epsilon)
 
 
+def _is_tensors(data: Any) -> bool:
+    return isinstance(data, (Tensor, tuple))
+
+
 _MAKERS = (averaged, past_generators, replay, unrolled)
 
 
@@ -331,6 +348,8 @@ def _with_options(one: Step, options: Sequence[Option]) -> Step:
         if option in _MAKERS:
             raise TypeError("an option was not called; call it first, such as averaged(0.999)")
         one = option(one)
+        if not isinstance(one, Step):
+            raise TypeError(f"the option {option!r} returned no step; return the step it changes")
     return one
 
 
@@ -353,6 +372,6 @@ def _first_look(
                 "conditions were given, but the data have none; pass data as a pair (samples, "
                 "conditions)"
             )
-        latent = z, counted(conditions(count, rng).to(z.device), count, "conditions")
+        latent = z, drawn_conditions(conditions, count, rng, z)
     inspect_game(game, state, real, latent, batch_size)
     return real, latent

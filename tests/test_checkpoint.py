@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import collections
 import enum
 import multiprocessing
 import os
@@ -137,6 +138,27 @@ def lambda_weighted(weight: float) -> Callable[..., torch.Tensor]:
     return lambda critic, real, fake: weight * penalties.r1(critic, real)
 
 
+class Weights:
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def penalty(self, critic: Any, real: Any, fake: Any) -> torch.Tensor:
+        return self.weight * penalties.r1(critic, real)
+
+    def other(self, critic: Any, real: Any, fake: Any) -> torch.Tensor:
+        return self.weight * penalties.r2(critic, fake)
+
+
+class Scaled(nn.Module):
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.by * x
+
+
+MANY = torch.randn(3000, 2, generator=torch.Generator().manual_seed(1))
 OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "data": ({}, {"data": VALUES + 1}, "data and latents"),
     "sampler": ({"data": data.ring()}, {"data": data.ring(std=0.02)}, "data and latents"),
@@ -165,6 +187,17 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "joined": ({}, {"joined": True}, "joined"),
     "seed": ({}, {"seed": 1}, "seed"),
     "precision": ({}, {"autocast": torch.bfloat16}, "autocast"),
+    "the samples of a penalty": (
+        {"penalty": lambda c, r, f: penalties.r1(c, r)},
+        {"penalty": lambda c, r, f: penalties.r1(c, f)}, "penalty"),
+    "a method": (
+        {"penalty": Weights(1.0).penalty}, {"penalty": Weights(100.0).penalty}, "penalty"),
+    "another method": (
+        {"penalty": Weights(1.0).penalty}, {"penalty": Weights(1.0).other}, "penalty"),
+    "one row of many": (
+        {"data": MANY}, {"data": torch.cat([MANY[:-1], MANY[-1:] + 1])}, "data and latents"),
+    "an attribute of a layer": (
+        {}, {"discriminator": nn.Sequential(Scaled(2.0), players()[1])}, "other networks"),
     "unrolling": (
         {"options": [options.unrolled(1)]}, {"options": [options.unrolled(2)]}, "options"),
     "a memory's size": (
@@ -187,11 +220,15 @@ def test_a_file_of_another_run_is_refused_with_what_differs(name: str, tmp_path:
     file = tmp_path / "run.pt"
 
     def run(changes: dict[str, Any]) -> training.History:
-        given = {"data": VALUES, "steps": 2, "batch_size": 8, "checkpoint": file, **changes}
-        return training.fit(*players(), **given)
+        generator, discriminator = players()
+        given = {
+            "discriminator": nn.Sequential(Scaled(1.0), discriminator), "data": VALUES, "steps": 2,
+            "batch_size": 8, "checkpoint": file, **changes,
+        }  # fmt: skip
+        return training.fit(generator, **given)
 
     run(mine)
-    with pytest.raises(ValueError, match=rf"run\.pt was written by a run with {differs} = "):
+    with pytest.raises(ValueError, match=rf"run\.pt was written by a run with {differs}.* = "):
         run({**mine, **other})
     assert run({**mine, "steps": 3}).steps == 3  # the advice: the same settings
     run({**mine, **other, "checkpoint": tmp_path / "other.pt"})  # or another file
@@ -494,3 +531,48 @@ def test_descriptions_tell_apart() -> None:
     assert len({described(value) for value in several}) == len(several)
     assert digest(torch.ones(2)) != digest(torch.ones(2, 1))
     assert digest(torch.ones(2)) != digest(torch.ones(2, dtype=torch.float64))
+
+
+GLOBAL_WEIGHT = 1.0
+
+
+def test_a_global_that_a_penalty_names_counts(monkeypatch: Any) -> None:
+    def penalty(critic: Any, real: Any, fake: Any) -> torch.Tensor:
+        return GLOBAL_WEIGHT * penalties.r1(critic, real)
+
+    before = described(penalty)
+    monkeypatch.setitem(globals(), "GLOBAL_WEIGHT", 100.0)
+    assert described(penalty) != before
+
+
+@pytest.mark.parametrize(
+    "value", [np.datetime64("2020-01-01"), np.longdouble(1), np.timedelta64(3, "s"), {1, 2}]
+)
+def test_a_value_that_would_not_be_read_again_is_refused_or_plain(
+    value: Any, tmp_path: Path
+) -> None:
+    try:
+        kept = plain(value, "value")
+    except TypeError as error:
+        assert "which no checkpoint can hold" in str(error)  # noqa: PT017
+        return
+    Checkpoint(tmp_path / "a.pt", {}).save({"value": kept})
+    assert unplain(Checkpoint(tmp_path / "a.pt", {}).load()["value"]) == value
+
+
+def test_mappings_of_any_kind_are_saved(tmp_path: Path) -> None:
+    history = training.fit(
+        *players(), VALUES, steps=2, checkpoint=tmp_path / "run.pt",
+        watch=lambda step: {"d": collections.defaultdict(list, {"a": [step]})},
+    )  # fmt: skip
+    assert history.watched["d"][0]["a"] == [0]
+
+
+def test_a_relative_name_stays_where_it_was_given(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "else").mkdir()
+    training.fit(
+        *players(), VALUES, steps=2, checkpoint="run.pt",
+        watch=lambda step: os.chdir(tmp_path / "else") or {},
+    )  # fmt: skip
+    assert (tmp_path / "run.pt").exists()

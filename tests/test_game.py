@@ -209,7 +209,7 @@ NORMALISED = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
         ({"penalty": 10}, TypeError, r"penalty is 10; pass a function"),
         ({"pack": 0}, ValueError, "pack is 0"),
         ({"pack": 2.0}, ValueError, r"pack is 2\.0; it must be a whole number"),
-        ({"autocast": "bfloat16"}, TypeError, "autocast is 'bfloat16'; pass a dtype"),
+        ({"autocast": "bfloat16"}, TypeError, "autocast is 'bfloat16'; pass torch.bfloat16"),
         (
             {"penalty": penalties.r1, "discriminator": NORMALISED},
             ValueError,

@@ -118,3 +118,17 @@ def test_consensus_on_the_bilinear_game() -> None:
 def test_bad_input_is_named(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_where_a_critic_is_flat_every_derivative_is_finite() -> None:
+    flat = torch.zeros(2, 3)
+    flat[1, 0] = 2.0
+    value = penalties.norm_deviation(flat)
+    assert value.item() == pytest.approx((1 + 1) / 2)
+    slope = torch.func.grad(penalties.norm_deviation)(flat)
+    assert slope.tolist() == [[0, 0, 0], [1, 0, 0]]
+    for twice in (
+        torch.func.jacrev(torch.func.grad(penalties.norm_deviation)),
+        torch.func.jacfwd(torch.func.grad(penalties.norm_deviation)),
+    ):
+        assert twice(flat).isfinite().all()

@@ -371,12 +371,14 @@ def test_a_buffer_that_is_assigned_anew_goes_on() -> None:
             self.calls = self.calls + 1
             return self.layer(x) * self.calls
 
-    case = (generator(), networks.seeded(Counting, 0), {}, {}, [options.averaged(0.5)])
-    pure, in_place = (made(driver, case) for driver in (step.pure, step.in_place))
-    drawn = draws(4, pure.game)
-    state, seen = play(pure, drawn)
-    assert seen == pytest.approx(play(in_place, drawn)[1], rel=1e-4)
-    assert state.discriminator.buffers["calls"] == 12
+    for wrap in ([options.averaged(0.5)], [options.unrolled(1)]):
+        case = (generator(), networks.seeded(Counting, 0), {}, {}, wrap)
+        pure, in_place = (made(driver, case) for driver in (step.pure, step.in_place))
+        drawn = draws(4, pure.game)
+        state, seen = play(pure, drawn)
+        assert seen == pytest.approx(play(in_place, drawn)[1], rel=1e-4)
+        assert state.discriminator.buffers["calls"] == 12
+        assert in_place.game.discriminator.calls == 12
 
 
 def test_constants_of_half_precision_players_keep_their_digits() -> None:
@@ -391,6 +393,34 @@ def test_constants_of_half_precision_players_keep_their_digits() -> None:
     assert torch.isfinite(loss_d)
     assert torch.isfinite(loss_g)
     assert state.generator.weights["0.weight"].dtype == torch.bfloat16
+
+
+def test_a_rate_can_be_differentiated_through_a_step_and_an_average() -> None:
+    one = made(step.pure, (generator().double(), discriminator().double(), {},
+                           {"optimisers": SGD(0.1)}, [options.averaged(0.5)]))  # fmt: skip
+    start = one.initial()
+    latent = torch.randn(8, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def of(rate: Tensor) -> Tensor:
+        settings = {**start.generator.settings, "rate": rate}
+        player = start.generator._replace(settings=settings)
+        after, _ = one.generator(start.with_player("generator", player), latent)
+        return sum(w.square().sum() for w in after.extra["averaged"].values())
+
+    at = torch.tensor(0.1, dtype=torch.float64)
+    numerical = (of(at + 1e-6) - of(at - 1e-6)) / 2e-6
+    torch.testing.assert_close(torch.func.grad(of)(at), numerical, rtol=1e-5, atol=1e-8)
+
+
+def test_frozen_weights_belong_to_the_template() -> None:
+    template, other = (networks.mlp(2, 4, 2, seed=seed) for seed in (1, 2))
+    for module in (template, other):
+        module[0].requires_grad_(False)
+    one = step.pure(Game(template, discriminator()))
+    with pytest.raises(ValueError, match=r"0\.weight is frozen and differs"):
+        one.initial(other)
+    other[0].load_state_dict(template[0].state_dict())
+    assert torch.equal(one.initial(other).generator.weights["2.weight"], other[2].weight)
 
 
 def test_what_cannot_be_a_step_is_refused_with_advice_that_works() -> None:

@@ -319,6 +319,7 @@ class _Sampling:
         return self.draw(count)
 
 
+SHARED = networks.mlp(2, 4, 2)
 IMAGES = torch.rand(32, 1, 8, 8) * 2 - 1
 ADVICE: dict[str, tuple[dict[str, Any], type[Exception], str, dict[str, Any]]] = {
     # name: what is wrong, the error, its message, the advice followed
@@ -388,7 +389,7 @@ ADVICE: dict[str, tuple[dict[str, Any], type[Exception], str, dict[str, Any]]] =
         {"optimiser": (optimisers.Adam(),) * 3}, ValueError, "3 optimisers; pass one",
         {"optimiser": (optimisers.Adam(),) * 2}),
     "a schedule below zero": (
-        {"learning_rate": optimisers.linear(1e-3, -1e-3, over=2), "steps": 9}, ValueError,
+        {"learning_rate": lambda k: torch.tensor(1e-3 - k * 1e-3), "steps": 9}, ValueError,
         "must be 0 or more", {"learning_rate": optimisers.linear(1e-3, over=2)}),
     "an option that was not called": (
         {"options": [options.averaged]}, TypeError,
@@ -398,7 +399,7 @@ ADVICE: dict[str, tuple[dict[str, Any], type[Exception], str, dict[str, Any]]] =
         {"options": [options.averaged(0.999)]}),
     "one beta": ({"betas": 0.5}, ValueError, "a pair of betas", {"betas": (0.5, 0.999)}),
     "autocast by name": (
-        {"autocast": "bfloat16"}, TypeError, r"such as torch\.bfloat16",
+        {"autocast": "bfloat16"}, TypeError, r"pass torch\.bfloat16",
         {"autocast": torch.bfloat16}),
     "two precisions": (
         {"discriminator": _pair()[1].double()}, ValueError, r"such as \.float\(\) on both",
@@ -436,9 +437,26 @@ ADVICE: dict[str, tuple[dict[str, Any], type[Exception], str, dict[str, Any]]] =
         {"loss": losses.least_squares(sp.Symbol("a", real=True), 1, 1)}, ValueError,
         r"has the symbols a; .*least_squares\(0, 1, 1\)",
         {"loss": losses.least_squares(0, 1, 1)}),
+    "a penalty that is a number": (
+        {"penalty": lambda c, r, f: 0.0}, ValueError, "the penalty has shape float; return a",
+        {"penalty": lambda c, r, f: torch.zeros(())}),
+    "a penalty of other arguments": (
+        {"penalty": penalties.clip_weights}, TypeError,
+        r"clip_weights does not take \(critic, real, fake\)",
+        {"penalty": lambda critic, real, fake: penalties.r1(critic, real)}),
+    "unrolling twice": (
+        {"options": [options.unrolled(1), options.unrolled(1)]}, ValueError,
+        "unrolled is among the options twice", {"options": [options.unrolled(2)]}),
+    "an option that returns nothing": (
+        {"options": [lambda one: None]}, TypeError, "returned no step",
+        {"options": [lambda one: one]}),
+    "a latent that is no number": (
+        {"latent": 2.5}, ValueError, r"latent is 2\.5; it must be a whole", {"latent": 2}),
+    "players with a weight in common": (
+        {"generator": SHARED, "discriminator": SHARED}, ValueError, "build two networks", {}),
     "a penalty a sample": (
         {"penalty": lambda c, r, f: penalties.input_gradient(c, r).square().sum(1)}, ValueError,
-        r"the penalty has shape \(8,\); return one number, such as the \.mean\(\)",
+        r"the penalty has shape \(8,\); return a tensor of one number, such as the \.mean\(\)",
         {"penalty": lambda c, r, f: penalties.input_gradient(c, r).square().sum(1).mean()}),
     "steps that are no count": ({"steps": 2.5}, ValueError, "steps is 2.5; it must be a whole", {}),
 }  # fmt: skip
@@ -495,15 +513,17 @@ def test_no_warning_of_what_is_right() -> None:
     tanh = networks.mlp(2, 8, 2, output=nn.Tanh)
     _fit(generator=tanh, data=torch.rand(50, 2) * 2 - 1)
     _fit(generator=networks.mlp(2, 8, 2, output=nn.Sigmoid), data=torch.rand(50, 2))
+    _fit(generator=networks.mlp(2, 8, 2, output=nn.ReLU6), data=3 * torch.rand(50, 2))
+    _fit(generator=tanh, data=torch.full((50, 2), 1 + 2e-7))
 
 
 @pytest.mark.parametrize(
     ("layer", "values"),
     [(nn.Tanh, torch.rand(50, 2) * 255), (nn.Sigmoid, torch.rand(50, 2) * 2 - 1),
-     (nn.Tanh, data.ring(radius=3.0))],
+     (nn.Tanh, data.ring(radius=3.0)), (nn.ReLU, -torch.rand(50, 2))],
 )  # fmt: skip
 def test_data_that_the_last_layer_cannot_make_are_warned_of(layer, values) -> None:
-    with pytest.warns(UserWarning, match=f"ends in {layer.__name__}.*Scale the data"):
+    with pytest.warns(UserWarning, match="the generator ends in .*Scale the data"):
         _fit(generator=networks.mlp(2, 8, 2, output=layer), data=values)
 
 
@@ -726,3 +746,28 @@ def test_bfloat16_trains_in_both_forms() -> None:
     pair = [p.bfloat16() for p in _pair()]
     history = training.fit(*pair, torch.randn(64, 2), steps=20, options=[options.unrolled(1)])
     assert history.generator_loss.isfinite().all()
+
+
+def test_a_run_that_diverges_in_its_last_step_is_told_and_not_saved(tmp_path) -> None:
+    file = tmp_path / "run.pt"
+    # The generator's slope is of the discriminator's weights, its step is infinite.
+    given = {
+        "loss": losses.wasserstein(), "steps": 1,
+        "optimiser": (optimisers.SGD(1e38), optimisers.SGD(0.0)),
+        "discriminator": nn.Sequential(nn.Linear(2, 1, bias=False)),
+    }  # fmt: skip
+    nn.init.constant_(given["discriminator"][0].weight, 1e3)
+    with pytest.raises(FloatingPointError, match=r"generator's .* is not finite after step 1"):
+        _fit(**given, checkpoint=file)
+    assert not file.exists()
+    with pytest.raises(FloatingPointError, match="is not finite after step 1"):
+        _fit(**given)
+
+
+def test_fixed_normalisation_may_stand_under_a_penalty() -> None:
+    critic = _normalised_critic(nn.BatchNorm1d(4))
+    critic[1].eval()
+    _fit(discriminator=critic, penalty=penalties.r1)
+    critic.eval()  # then fit would train it
+    with pytest.raises(ValueError, match="normalises over the batch"):
+        _fit(discriminator=critic, penalty=penalties.r1)

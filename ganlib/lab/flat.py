@@ -21,8 +21,8 @@ from torch.func import functional_call
 from ganlib.game import Game
 from ganlib.losses import Loss
 from ganlib.optimisers import Adam
-from ganlib.penalties import Penalty
-from ganlib.step import State, pure
+from ganlib.penalties import Penalty, refuse_batch_normalisation
+from ganlib.step import State, pure, refuse_hidden_noise
 
 __all__ = ["SETTINGS", "FlatStep", "Stepped", "settings"]
 
@@ -95,7 +95,8 @@ class FlatStep:
     Raises
     ------
     ValueError
-        If a network has buffers, or a symbol of the loss is no parameter.
+        If a network has buffers, frozen weights or hidden noise, or a symbol of the loss is no
+        parameter.
     """
 
     def __init__(
@@ -107,6 +108,16 @@ class FlatStep:
         parameters: tuple[sp.Symbol, ...] = (),
         pack: int = 1,
     ) -> None:
+        for player, module in (("generator", generator), ("discriminator", discriminator)):
+            refuse_hidden_noise(player, module)
+            frozen = [name for name, w in module.named_parameters() if not w.requires_grad]
+            if frozen:
+                raise ValueError(
+                    f"the {player}'s {frozen[0]} is frozen, but the flat vector trains every "
+                    "weight; let it learn, or make it a constant"
+                )
+        if penalty is not None:
+            refuse_batch_normalisation(discriminator)
         kept = [name for module in (generator, discriminator) for name, _ in module.named_buffers()]
         if kept:
             raise ValueError(
