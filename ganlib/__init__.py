@@ -3,6 +3,7 @@
 One concept a module, named as the chapter that derives it. Imports run downwards only::
 
     lab                     torch functions compiled to WebAssembly, and live figures made of them
+    studies                 many GANs over settings and seeds: a table with a row for each run
     training                fit: the readable loop (run, checkpoint, draws, inspection: its parts)
     options                 averaged weights, replay, unrolling: functions from step to step
     step                    two drivers of one game: a pure function of a named state; in place

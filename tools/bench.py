@@ -30,7 +30,7 @@ from tqdm import tqdm
 from ganlib import data, lab, losses, networks, step, training
 from ganlib.game import Game
 from ganlib.lab import compiler, flat
-from tools import browser
+from tools import bench_studies, browser
 
 PAIRS = 7
 STEPS = 400
@@ -334,7 +334,8 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{platform.machine()}, one thread, torch {torch.__version__}, {PAIRS} pairs of runs")
     print(f"{'':72s} {'ours':>8s} {'theirs':>8s}   ratio (range)")
-    for comparison in (*COMPARISONS, *compiled_comparisons()):
+    studies = bench_studies.studies_comparisons()
+    for comparison in (*COMPARISONS, *compiled_comparisons(), *studies):
         print(report(comparison, measure(comparison)), flush=True)
     setting = RINGS[1]
     with page_loop(64, setting.batch) as (where, rate):
