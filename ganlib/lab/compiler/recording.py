@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch._C import _functorch
 from torch.distributions import Distribution
-from torch.linalg import LinAlgError
 from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -79,7 +78,9 @@ class _Operations(TorchDispatchMode):
         """Refuse what the examples' values made fail: the function itself may be right."""
         given = [t for t in _tensors((args, kwargs)) if self.unknown(t)]
         whole = any(not t.is_floating_point() for t in given)
-        if isinstance(stopped, LinAlgError) or (whole and _AT_VALUES.search(str(stopped))):
+        if (whole and _AT_WHOLE.search(str(stopped))) or (
+            given and _AT_VALUES.search(str(stopped))
+        ):
             said = str(stopped).strip().split("\n")[0]
             raise Refused(
                 f"{func} fails at the values of the example arguments ({said}); give examples "
@@ -127,7 +128,8 @@ def _changed(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
                 yield from _tensors(args[i] if i < len(args) else kwargs.get(argument.name))
 
 
-_AT_VALUES = re.compile("ZeroDivisionError|out of bounds|out of range")
+_AT_WHOLE = re.compile("ZeroDivisionError|out of bounds|out of range")
+_AT_VALUES = re.compile("positive-definite|singular")
 
 
 _READS = {
