@@ -209,3 +209,24 @@ def test_the_log_density_one_writes_first() -> None:
 
     compare({"densities": (densities, (torch.tensor(0.5), drawn(7)))})
     assert torch.distributions.Distribution._validate_args == __debug__
+
+
+def test_sums_along_a_long_axis_keep_their_digits() -> None:
+    def sums(x: Tensor) -> dict[str, Tensor]:
+        return {
+            "mean": x.mean(0),
+            "std": x.std(0),
+            "transposed": x.T.std(1),
+            "cumsum": x.cumsum(0)[-1],
+            "normed": F.batch_norm(x, None, None, training=True)[:9],
+            "both": x.reshape(-1, 10, 2).sum((0, 1)),
+        }
+
+    x = torch.rand(100_000, 2, generator=torch.Generator().manual_seed(0)) + 1000
+    f = start(compile_functions({"f": (sums, (torch.zeros_like(x),))}, seldom=["f"])).functions["f"]
+    f.inputs["x"][...] = x
+    f.run()
+    for name, expected in sums(x.double()).items():
+        np.testing.assert_allclose(f.outputs[name], expected, rtol=1e-3, err_msg=name)
+        if name in ("mean", "cumsum", "both"):
+            np.testing.assert_allclose(f.outputs[name], expected, rtol=1e-7, err_msg=name)

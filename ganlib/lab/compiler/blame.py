@@ -46,7 +46,7 @@ def blamed(
     ``makes`` asks for the first operation with such a result in its place.
     """
     finder = _Finder(str(getattr(target, "overloadpacket", target)).rstrip("_"), makes)
-    with finder, recording():
+    with finder, recording(examples):
         function(*examples)
     called = [i for i, f in enumerate(finder.frames) if f.name == "blamed"]
     frames = finder.frames[called[-1] + 1 :] if called else []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ganlib.lab.compiler.kernel import Kernel
+from ganlib.lab.compiler.kernel import LONG, Kernel
 from ganlib.lab.compiler.kinds import C_TYPE, local_type
 
 if TYPE_CHECKING:
@@ -54,11 +54,19 @@ class Fold:
         strides = [0 if d in folded else strides.pop(0) for d in range(x.ndim)]
         place = result.as_strided(x.shape, strides)
         kernel = Kernel(writer, x.shape, [x], place, flat=False)
+        terms = math.prod(x.shape[d] for d in folded)
+        if terms >= LONG and result.is_floating_point():
+            over = f" / {terms}" if self.mean else ""
+            update = self.update.format(a="a", x=kernel.element(x, result.dtype))
+            loop = kernel.loop(kernel.turn(f"a = {update};"), axes=sorted(folded))
+            each = f"{{ double a = {start}; {loop} {kernel.at(place)} = a{over}; }}"
+            kernel.write(kernel.loop(each, axes=[d for d in range(x.ndim) if d not in folded]))
+            return
         count = kernel.bound(result.numel())
         each = f"for (int i = 0; i < {count}; i++) {kernel.target}[i]"
         update = self.update.format(a=kernel.at(place), x=kernel.element(x, result.dtype))
         loop = kernel.loop(kernel.turn(f"{kernel.at(place)} = {update};"))
-        over = f"\n  {each} /= {math.prod(x.shape[d] for d in folded)};" if self.mean else ""
+        over = f"\n  {each} /= {terms};" if self.mean else ""
         kernel.write(f"{each} = {start};\n  {loop}{over}")
 
 
@@ -81,7 +89,8 @@ def running(sign: str, start: int) -> Callable[..., None]:
         kernel, dim, x, out = along(writer, arguments["self"], arguments["dim"], result)
         add = f"a {sign}= {x}, {out} = a;".format(j="j")
         count = kernel.bound(kernel.shape[dim])
-        turn = f"{{ {C_TYPE[result.dtype]} a = {start}; for (int j = 0; j < {count}; j++) {add} }}"
+        kind = "double" if result.is_floating_point() else C_TYPE[result.dtype]  # as in torch
+        turn = f"{{ {kind} a = {start}; for (int j = 0; j < {count}; j++) {add} }}"
         kernel.write(kernel.loop(turn, axes=[d for d in range(len(kernel.shape)) if d != dim]))
 
     return write

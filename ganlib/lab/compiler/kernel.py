@@ -226,6 +226,8 @@ def storage(tensor: Tensor) -> int:
 def progression(numbers: Tensor) -> tuple[int, int] | None:
     """Start and step of integers, of any dtype, that stand at equal distances."""
     wide = numbers.double()
+    if bool(((wide == 0) & wide.signbit()).any()):
+        return None  # -0 is no integer
     if len(wide) < 2 or not bool((wide == wide.round()).all() and wide.abs().max() < 2**24):
         return None
     start, step = int(wide[0]), int(wide[1] - wide[0])

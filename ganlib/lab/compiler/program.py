@@ -13,9 +13,10 @@ from ganlib.lab.compiler.build import build
 from ganlib.lab.compiler.helpers import used_helpers
 from ganlib.lab.compiler.kinds import C_TYPE, kinds
 from ganlib.lab.compiler.module import Buffer, Module, Signature
-from ganlib.lab.compiler.trace import argument_names, record
+from ganlib.lab.compiler.trace import Recorded, argument_names, record
 from ganlib.lab.compiler.write import Writer
 
+Recordings = dict[Any, Recorded]  # of a function and the forms of its arguments
 _RUNTIME = Path(__file__).parent.with_name("runtime.c")
 
 
@@ -24,6 +25,7 @@ def compile_functions(
     *,
     noise: bool = False,
     seldom: Collection[str] = (),
+    recorded: Recordings | None = None,
 ) -> Module:
     """Compile torch functions into one WebAssembly module.
 
@@ -43,6 +45,10 @@ def compile_functions(
     seldom
         Functions that are called seldom: all their loops are compiled for size. Elsewhere loops
         of :data:`LONG` turns and more, and matrix products, are compiled for speed.
+    recorded
+        A dictionary that keeps what was recorded, for calls that share functions: a function that
+        is in it, with arguments of the same forms, is not called again. What else the function
+        uses must be what it was. By default each call records anew.
 
     Returns
     -------
@@ -58,7 +64,7 @@ def compile_functions(
     ModuleNotFoundError
         If zig's compiler, which the extra ``lab`` installs, is not there.
     """
-    program = Program(noise, seldom)
+    program = Program(noise, seldom, recorded)
     with torch.device("cpu"):  # whatever device is the default outside
         for name, (function, examples) in functions.items():
             if not name.isidentifier() or not name.isascii():
@@ -71,8 +77,11 @@ def compile_functions(
 class Program:
     """The C of a module while functions are added to it."""
 
-    def __init__(self, noise: bool, seldom: Collection[str]) -> None:
+    def __init__(
+        self, noise: bool, seldom: Collection[str], recorded: Recordings | None = None
+    ) -> None:
         self.noise, self.seldom = noise, seldom
+        self.recorded = {} if recorded is None else recorded
         self.declarations: list[str] = []
         self.kernels: dict[str, str] = {}  # parameters and body of a loop nest -> its name
         self.fast: set[str] = set()  # names of those that are compiled for speed
@@ -107,7 +116,10 @@ class Program:
                     "function; arguments of one name are one buffer: rename one of them"
                 )
             shared.append(known)
-        graph, outputs = record(function, shared)
+        forms = tuple((tuple(e.shape), e.dtype) for e in shared)
+        if (function, forms) not in self.recorded:
+            self.recorded[function, forms] = record(function, shared)
+        graph, outputs = self.recorded[function, forms]
         writer = Writer(self, graph, name, function, shared)
         with torch.no_grad():
             results = writer.run(*shared)

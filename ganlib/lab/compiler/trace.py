@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,28 +14,16 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from ganlib.lab.compiler.blame import place_in
 from ganlib.lab.compiler.decompositions import decompositions
 from ganlib.lab.compiler.fusion import name_of
-from ganlib.lab.compiler.recording import recording
+from ganlib.lab.compiler.recording import Asked, Refused, recording
 
-# Recording a training step takes seconds; a function that stands in several modules is recorded
-# once. A graph does not keep its function alive.
-_Recorded = tuple[fx.GraphModule, list[str]]
-_RECORDED: weakref.WeakKeyDictionary[Callable[..., Any], dict[Any, _Recorded]]
-_RECORDED = weakref.WeakKeyDictionary()
+Recorded = tuple[fx.GraphModule, list[str]]
 
 
-def record(function: Callable[..., Any], examples: list[Tensor]) -> _Recorded:
-    known = _RECORDED.setdefault(function, {})
-    forms = tuple((tuple(e.shape), e.dtype) for e in examples)
-    if forms not in known:
-        known[forms] = _trace(function, examples)
-    return known[forms]
-
-
-def _trace(function: Callable[..., Any], examples: list[Tensor]) -> _Recorded:
+def record(function: Callable[..., Any], examples: list[Tensor]) -> Recorded:
     outputs: list[str] = []
 
     def flat(*arguments: Tensor) -> tuple[Tensor, ...]:
-        with recording():
+        with recording(arguments):
             named = _named(function(*arguments))
         outputs[:] = named
         return tuple(named.values())
@@ -61,13 +48,13 @@ def explained(
     """What to raise where recording stopped: the function's own error as it is, else a refusal."""
     where, line = place_in(stopped, function)
     said = str(stopped).strip().split("\n")[0]
-    if isinstance(stopped, NotImplementedError) and said.startswith("one_hot"):
+    if isinstance(stopped, Refused) and not isinstance(stopped, Asked):
         return NotImplementedError(f"{said} ({where}: `{line}`)")
-    if _ASKS.search(str(stopped)):
+    if isinstance(stopped, Asked) or _ASKS.search(str(stopped)):
         return NotImplementedError(
             f"{where} asks for the value of a tensor, which is not known when the function is "
             f"compiled: `{line}`; choose with torch.where(condition, a, b) or lab.choose(number, "
-            "[a, b, c]), and read at a place with x[k.reshape(1)]"
+            "[a, b, c]), read at a place with x[k.reshape(1)], and join with torch.stack"
         )
     if device := _ELSEWHERE.search(str(stopped)):
         return NotImplementedError(
@@ -75,7 +62,7 @@ def explained(
             f"`{line}`; make it there, with .cpu() or device='cpu'"
         )
     try:
-        with recording():
+        with recording(examples):
             _named(function(*examples))
     except type(stopped):
         return stopped  # it stops without being recorded, too

@@ -22,11 +22,10 @@ from ganlib.lab.compiler.pointwise import template_of
 if TYPE_CHECKING:
     from ganlib.lab.compiler.program import Program
 
-RANDOM = {
-    torch.ops.aten.rand, torch.ops.aten.randn, torch.ops.aten.rand_like, torch.ops.aten.randn_like,
-    torch.ops.aten.randint, torch.ops.aten.randperm, torch.ops.aten.normal,
-    torch.ops.aten.bernoulli, torch.ops.aten.multinomial, torch.ops.aten.native_dropout,
-}  # fmt: skip
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Whether all are the same numbers, to the sign of zero."""
+    return bool(((a == b) & (a.signbit() == b.signbit())).all())
 
 
 def _has_dtype(dtype: torch.dtype, tensor: Tensor) -> bool:
@@ -45,6 +44,12 @@ _INSTEAD = {
     "nonzero": "its size depends on values: torch.where(mask, x, 0)",
     "searchsorted": f"{_COUNT}: (x[:, None] > edges).sum(1)",
 }
+
+
+def _finds_right(node: fx.Node) -> bool:
+    """Whether a search counts the edges that equal a value."""
+    arguments = bound_arguments(node.target, node.args, node.kwargs)
+    return bool(arguments.get("right")) or arguments.get("side") == "right"
 
 
 class Writer(fx.Interpreter):
@@ -78,12 +83,12 @@ class Writer(fx.Interpreter):
 
     def run_node(self, node: fx.Node) -> Any:
         self.node = node
-        if getattr(node.target, "overloadpacket", None) in RANDOM:
-            raise self.refusal("draws random numbers; pass the noise as an argument")
         result = super().run_node(node)
         if node.op in ("placeholder", "output") or node.target is operator.getitem:
             return result
-        several = not isinstance(result, Tensor)
+        if result is None and node in self.constants:
+            return result  # a check of known values, passed
+        several = isinstance(result, (list, tuple))
         results = list(result) if several else [result]
         if all(isinstance(r, Tensor) and self._known(r) for r in results):
             return result
@@ -146,7 +151,7 @@ class Writer(fx.Interpreter):
 
     def embed(self, value: Tensor) -> Tensor:
         flat = value.flatten()
-        if flat.numel() > 1 and bool((flat == flat[0]).all()):
+        if flat.numel() > 1 and _equal(flat, flat[0]):
             value = flat[:1].clone().expand(value.shape)  # zeros, ones: one number
             flat = flat[:1]
         else:
@@ -163,6 +168,8 @@ class Writer(fx.Interpreter):
         assert self.node is not None
         where, line = blamed(self.node.target, self.function, self.examples, makes)
         instead = _INSTEAD.get(name_of(self.node))
+        if instead and _finds_right(self.node):
+            instead = instead.replace(" > ", " >= ")
         if not what and instead:
             what = f"cannot be compiled; {instead}"
         return NotImplementedError(
