@@ -39,6 +39,7 @@ from ganlib.divergences import divergence
 from ganlib.formulas import compile_formula
 from ganlib.lab import compiler, flat
 from ganlib.lab.compiler import Module, compile_functions
+from ganlib.lab.compiler.program import Recordings
 from ganlib.lab.compiler.cache import kept
 from ganlib.losses import critic_output
 
@@ -141,6 +142,9 @@ def _key(pack: int, penalty: str, hidden: tuple[int, ...]) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
+_RECORDED: Recordings = {}  # what the modules of a pack share is recorded once
+
+
 def _compiled(pack: int, penalty: str, hidden: tuple[int, ...]) -> Module:
     chosen = {
         name.removesuffix(f"_{penalty}"): function
@@ -148,7 +152,7 @@ def _compiled(pack: int, penalty: str, hidden: tuple[int, ...]) -> Module:
         if not name.startswith("discriminator_") or name == f"discriminator_{penalty}"
     }
     often = {"latents", "reals", "discriminator", "generator"}
-    return compile_functions(chosen, noise=True, seldom=chosen.keys() - often)
+    return compile_functions(chosen, noise=True, seldom=chosen.keys() - often, recorded=_RECORDED)
 
 
 @functools.cache  # so that what the modules of a pack share is recorded once
