@@ -148,12 +148,34 @@ class Samples:
         Class of each sample, shape (N,), int64, or None.
     classes
         The names of the classes.
+
+    Raises
+    ------
+    ValueError
+        For labels that are no integers, one a sample.
     """
 
     name: str
     values: Tensor
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        labels = self.labels
+        if labels is None:
+            return
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        if (
+            not isinstance(labels, Tensor)
+            or labels.is_floating_point()
+            or labels.is_complex()
+            or labels.shape != self.values.shape[:1]
+        ):
+            shape = f" and shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else ""
+            raise ValueError(
+                f"labels have {kind}{shape} for {len(self.values)} samples; pass one whole number "
+                "a sample, for example torch.tensor([0, 1, ...])"
+            )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -416,10 +438,16 @@ def image_folder(path: str | os.PathLike[str], size: int = 32, *, grey: bool = F
     Raises
     ------
     ValueError
-        For a folder without images, a file that is no image, or a size that is no whole number.
+        For no folder or one without images, a file that is no image, or a size that is no whole
+        number.
     """
     check_count(size, "size")
-    root = Path(path)
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise ValueError(
+            f"{root} is {'a file' if root.exists() else 'not there'}; pass the folder that holds "
+            "the images"
+        )
     found = sorted(
         file
         for file in root.rglob("*")

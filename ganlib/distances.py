@@ -181,7 +181,10 @@ def wasserstein_gaussians(
     gap, spread = torch.broadcast_tensors((mean_1 - mean_2).abs(), (std_1 - std_2).abs())
     # Below gap / 40 the formula equals the gap to the last bit; there is no 0 / 0 this way.
     used = torch.maximum(spread, gap.detach() / 40).clamp(min=1e-150)
-    distance = _w1_of_gaussians(gap, used)
+    # Beyond 1e150 the squares in the formula are no float64; by a power of two no digit changes.
+    far = torch.maximum(gap, spread).detach() > 1e150
+    unit = torch.where(far, torch.full_like(gap, 2.0**600), torch.ones_like(gap))
+    distance = _w1_of_gaussians(gap / unit, used / unit) * unit
     return torch.where((gap == 0) & (spread == 0), 0.0, distance)
 
 

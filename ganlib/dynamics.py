@@ -110,7 +110,7 @@ class Game:
         Raises
         ------
         ValueError
-            If the field jumps at the point, so that it has no derivative there.
+            If the field jumps or has a kink at the point, so that it has no derivative there.
         """
         field = sp.Matrix([self.v_theta, self.v_psi])
         point = {theta: at_theta, psi: at_psi}
@@ -120,15 +120,33 @@ class Game:
 
     def _sides(self, point: Mapping[sp.Symbol, Number]) -> dict[sp.Expr, sp.Expr]:
         # Off its jumps the field is smooth: each sign in it is then a constant.
-        jumps = (self.v_theta + self.v_psi).atoms(sp.sign)
-        for jump in jumps:
-            if jump.args[0].subs(point).is_zero:
+        field = sp.Matrix([self.v_theta, self.v_psi]).applyfunc(
+            lambda v: v.replace(lambda e: isinstance(e, (sp.Max, sp.Min)), _with_abs)
+        )
+        for bend in field.atoms(sp.sign, sp.Abs):
+            if bend.args[0].subs(point).is_zero and not _smooth_beside(field, bend, point):
+                breaks = "jumps" if isinstance(bend, sp.sign) else "has a kink"
                 raise ValueError(
-                    f"the field of {self.name!r} jumps at (theta, psi) = ({point[theta]}, "
-                    f"{point[psi]}), where {jump.args[0]} = 0: it has no Jacobian there; take a "
+                    f"the field of {self.name!r} {breaks} at (theta, psi) = ({point[theta]}, "
+                    f"{point[psi]}), where {bend.args[0]} = 0: it has no Jacobian there; take a "
                     "point beside it"
                 )
+        jumps = self.v_theta.atoms(sp.sign) | self.v_psi.atoms(sp.sign)
         return {jump: jump.subs(point) for jump in jumps}
+
+
+def _with_abs(extreme: sp.Expr) -> sp.Expr:
+    return extreme.rewrite(sp.Abs)
+
+
+def _smooth_beside(field: sp.Matrix, bend: sp.Expr, point: Mapping[sp.Symbol, Number]) -> bool:
+    # psi |psi| has a derivative at 0, which both sides agree on.
+    if isinstance(bend, sp.sign):
+        return False
+    left, right = (
+        field.subs(bend, side * bend.args[0]).jacobian([theta, psi]).subs(point) for side in (-1, 1)
+    )
+    return bool(left == right)
 
 
 def dirac_gan(
@@ -162,11 +180,17 @@ def dirac_gan(
 
     Raises
     ------
-    ValueError
-        If the noise is negative, or ``nodes`` is below 2.
+    TypeError, ValueError
+        If the loss has no formulas; if the noise is negative, or ``nodes`` is below 2.
 
     Derived in `convergence`.
     """
+    if not hasattr(loss, "on_real"):
+        name = getattr(loss, "__name__", None)
+        raise TypeError(
+            f"dirac_gan got {name or repr(loss)}, which is no loss; "
+            + (f"call it: dirac_gan({name}())" if name else "pass one of ganlib.losses")
+        )
     _need_nonnegative(noise, "noise")
     if nodes < 2:
         raise ValueError(f"nodes = {nodes}; the quadrature of the noise needs at least 2")

@@ -138,7 +138,9 @@ def mean_of_others(costs: Tensor) -> Tensor:
             f"costs have shape {tuple(costs.shape)}; the mean of the others needs shape (N,) with "
             "N >= 2"
         )
-    return (costs.sum() - costs) / (len(costs) - 1)
+    # In float64: a large cost in the sum would take the digits of all others.
+    wide = costs.double()
+    return ((wide.sum() - wide) / (len(costs) - 1)).to(costs.dtype)
 
 
 def best_constant(costs: Tensor, scores: Tensor) -> Tensor:
@@ -176,12 +178,22 @@ def surrogate(costs: Tensor, log_probabilities: Tensor, baseline: Tensor | float
     Returns
     -------
     A scalar to call ``backward()`` on. Its *value* means nothing.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
     """
     if costs.shape != log_probabilities.shape or costs.ndim != 1:
         raise ValueError(
             f"costs have shape {tuple(costs.shape)} and log_probabilities "
             f"{tuple(log_probabilities.shape)}; expected (N,) twice: sum the log-probabilities of "
             "a sample's coordinates first"
+        )
+    if isinstance(baseline, Tensor) and baseline.shape not in ((), costs.shape):
+        raise ValueError(
+            f"baseline has shape {tuple(baseline.shape)}; allowed are a number and "
+            f"{tuple(costs.shape)}: pass baseline.reshape(-1) if it holds one number a sample"
         )
     return ((costs - baseline).detach() * log_probabilities).mean()
 

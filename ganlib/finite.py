@@ -34,6 +34,12 @@ def _check_pair(p: Tensor, q: Tensor) -> None:
             f"p has {p.shape[-1]} entries and q has {q.shape[-1]}; both need one mass for each "
             "of the same points"
         )
+    leading = zip(reversed(p.shape[:-1]), reversed(q.shape[:-1]), strict=False)
+    if any(m != n and 1 not in (m, n) for m, n in leading):
+        raise ValueError(
+            f"p has shape {tuple(p.shape)} and q {tuple(q.shape)}; the leading axes must be equal, "
+            "or 1: for every pair pass p[:, None] and q[None]"
+        )
 
 
 def fisher(p: Tensor, q: Tensor) -> Tensor:
@@ -100,6 +106,8 @@ def _sobolev_edges(
             f"density has shape {tuple(density.shape)}; it has to be >= 0 on each of the "
             f"{len(length)} intervals between neighbouring points"
         )
+    else:
+        check_finite(density, "density")
     # Summed from the end that holds less mass: in the tails the gap is then as small as they are,
     # where rounding left over from the bulk would be huge against a tiny density.
     left = (p - q).cumsum(-1)[..., :-1]

@@ -15,7 +15,8 @@ Derived in `the-game` (minimax), `generator-losses` (non-saturating, maximum lik
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import sympy as sp
@@ -244,20 +245,29 @@ def one_of(selector: sp.Symbol, *losses: Loss) -> Loss:
     Parameters
     ----------
     selector
-        A symbol other than :data:`critic_output`. At 0 the first objective counts, at 1 the
-        second, and so on; at any other value the last.
+        A plain or real symbol other than :data:`critic_output`. At 0 the first objective counts,
+        at 1 the second, and so on; at any other value the last.
     *losses
         The objectives. Their own symbols stay symbols.
 
     Raises
     ------
-    ValueError
-        For no loss at all, or if the selector is the critic's output.
+    TypeError, ValueError
+        For no loss at all, for what is no loss, or if the selector is the critic's output or
+        assumed to be so that it cannot have every value.
     """
     if not losses:
         raise ValueError("one_of got no loss; pass at least one, for example minimax()")
     if selector == _s:
         raise ValueError(f"the selector is {_s}, the critic's output; use another symbol")
+    for loss in losses:
+        _check_loss(loss, "one_of")
+    # Of Symbol("k", positive=True) SymPy knows that it is not 0, and would drop the first loss.
+    if any(sp.Eq(selector, i) in (True, False) for i in range(len(losses))):
+        raise ValueError(
+            f"the selector {selector!r} is assumed to be so that it cannot pick every loss; use a "
+            f"plain real symbol: sympy.Symbol('{selector}', real=True)"
+        )
 
     def choice(formulas: list[sp.Expr]) -> sp.Expr:
         # A formula that several objectives share is written, and compiled, once.
@@ -306,7 +316,11 @@ def smoothed(loss: Loss, real: float | sp.Expr = 0.9, fake: float | sp.Expr = 0.
             f"real = {real} and fake = {fake}; the label of real samples must be the higher one, "
             "for example real=0.9, fake=0.0"
         )
-    straight = all(sp.diff(cost, _s).is_number for cost in (loss.on_real, loss.on_fake))
+    _check_loss(loss, "smoothed")
+    straight = any(
+        all(sp.diff(cost, _s).is_number for cost in pair)
+        for pair in _picked(loss.on_real, loss.on_fake)
+    )
     if straight and r + f != 1:
         raise ValueError(
             f"{loss.name} has costs that are straight lines: with labels {real} and {fake} its "
@@ -336,12 +350,33 @@ def flipped(loss: Loss, rate: float | sp.Expr) -> Loss:
     ValueError
         For a rate outside its range: at 1/2 the labels say nothing.
     """
+    _check_loss(loss, "flipped")
     share = _label("rate", rate)
     if share.is_number and not share < sp.S.Half:
         raise ValueError(
             f"rate = {rate}; a share of swapped labels is below 1/2, where they say nothing"
         )
     return _relabelled(loss, f"{loss.name}, a share {rate} of labels flipped", 1 - share, share)
+
+
+def _picked(*costs: sp.Expr) -> Iterator[tuple[sp.Expr, ...]]:
+    # The costs under every choice that a selector of one_of can make.
+    values: dict[sp.Symbol, set[sp.Expr]] = {}
+    for equation in set[sp.Eq]().union(*(cost.atoms(sp.Eq) for cost in costs)):
+        if equation.lhs.is_Symbol and equation.lhs != _s and equation.rhs.is_Integer:
+            values.setdefault(equation.lhs, set()).add(equation.rhs)
+    choices = [[*found, max(found) + 1] for found in values.values()]
+    for choice in itertools.product(*choices):
+        yield tuple(cost.subs(zip(values, choice, strict=True)) for cost in costs)
+
+
+def _check_loss(loss: object, caller: str) -> None:
+    if not isinstance(loss, Loss):
+        name = getattr(loss, "__name__", None)
+        raise TypeError(
+            f"{caller} got {name or repr(loss)}, which is no Loss; "
+            + (f"call it: {name}()" if name else "pass one, for example minimax()")
+        )
 
 
 def _label(name: str, value: float | sp.Expr) -> sp.Expr:

@@ -189,14 +189,13 @@ def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> Precisi
     real, fake = _neighbourhoods(real, fake, neighbours)
     around_real, around_fake = _reach(real, neighbours), _reach(fake, neighbours)
     precise = torch.zeros(len(fake), dtype=torch.bool, device=fake.device)
-    recalled = []
-    for part, reach in zip(pairs.blocks(real, fake), pairs.blocks(around_real, fake), strict=True):
+    recalled = torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    parts = (pairs.blocks(rows, fake) for rows in (real, around_real, recalled))
+    for part, reach, found in zip(*parts, strict=True):
         across = pairs.squares(part, fake)
         precise |= (across <= reach[:, None]).any(dim=0)
-        recalled.append((across <= around_fake).any(dim=1))
-    return PrecisionRecall(
-        precise.double().mean().item(), torch.cat(recalled).double().mean().item()
-    )
+        found.copy_((across <= around_fake).any(dim=1))
+    return PrecisionRecall(precise.double().mean().item(), recalled.double().mean().item())
 
 
 def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> DensityCoverage:
@@ -207,14 +206,10 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> Density
     """
     real, fake = _neighbourhoods(real, fake, neighbours)
     around = _reach(real, neighbours)
-    found = torch.cat(
-        [
-            (pairs.squares(part, fake) <= reach[:, None]).sum(dim=1)
-            for part, reach in zip(
-                pairs.blocks(real, fake), pairs.blocks(around, fake), strict=True
-            )
-        ]
-    )
+    found = torch.zeros(len(real), dtype=torch.int64, device=real.device)
+    parts = (pairs.blocks(rows, fake) for rows in (real, around, found))
+    for part, reach, count in zip(*parts, strict=True):
+        count.copy_((pairs.squares(part, fake) <= reach[:, None]).sum(dim=1))
     return DensityCoverage(
         found.sum().item() / (neighbours * len(fake)), (found > 0).double().mean().item()
     )
@@ -280,7 +275,8 @@ def kernel_distance(real: Tensor, fake: Tensor, parts: int = 1) -> KernelDistanc
     Raises
     ------
     TypeError, ValueError
-        For samples that are no finite points of one space, or parts of fewer than 2 samples.
+        For samples that are no finite points of one space, parts of fewer than 2 samples, or
+        features so large (1e50) that the kernel is no float64.
     """
     real, fake = _pair(real, fake)
     check_count(parts, "parts")
@@ -298,6 +294,12 @@ def kernel_distance(real: Tensor, fake: Tensor, parts: int = 1) -> KernelDistanc
 
     cuts = zip(*(part.split(len(part) // parts)[:parts] for part in (real, fake)), strict=True)
     estimates = torch.stack([within(x) + within(y) - 2 * pairs.mean(kernel, x, y) for x, y in cuts])
+    if not torch.isfinite(estimates).all():
+        largest = max(real.abs().max().item(), fake.abs().max().item())
+        raise ValueError(
+            f"features of size up to {largest:.3g}, whose sixth power is no float64; divide both "
+            "samples by one scale first"
+        )
     error = estimates.std().item() / math.sqrt(parts) if parts > 1 else None
     return KernelDistance(estimates.mean().item(), error)
 
@@ -327,6 +329,11 @@ def anchors(
     """
     check_count(count, "count", 2)
     drawn, seen = (target.sample(count, generator) for _ in range(2))
+    if not isinstance(seen, Tensor):
+        raise TypeError(
+            f"target draws a {type(seen).__name__}, such as the pairs of labelled(); pass the data "
+            "set without labels, for example ring() in place of ring().labelled()"
+        )
     flat = seen.flatten(1)
     centre = flat.mean(0)
     place = generator.device if generator is not None else "cpu"
@@ -410,7 +417,7 @@ def cell_masses(
 
 def cell_kl(p: Tensor, q: Tensor) -> Tensor:
     """KL(p || q) of cell probabilities of one shape, nats: infinite where q misses a cell of p."""
-    return torch.where(p > 0, p * torch.log(p / q), torch.zeros_like(p)).sum()
+    return torch.where(p <= 0, torch.zeros_like(p), p * torch.log(p / q)).sum()
 
 
 def cell_jsd(p: Tensor, q: Tensor) -> Tensor:
@@ -431,10 +438,12 @@ def _histogram(points: Tensor, limits: tuple[float, float, float, float], bins: 
 
 def _reach(points: Tensor, neighbours: int) -> Tensor:
     # The squared distance to the k-th neighbour. kthvalue counts from 1, and the nearest point of
-    # a set to a member is itself.
-    parts = pairs.blocks(points, points)
-    ranked = [pairs.squares(part, points).kthvalue(neighbours + 1, dim=1).values for part in parts]
-    return torch.cat(ranked)
+    # a set to a member is itself. Results kept between the blocks would stop the allocator from
+    # using their memory again: they go into one tensor.
+    reach = points.new_empty(len(points))
+    for part, found in zip(pairs.blocks(points, points), pairs.blocks(reach, points), strict=True):
+        found.copy_(pairs.squares(part, points).kthvalue(neighbours + 1, dim=1).values)
+    return reach
 
 
 def _neighbourhoods(real: Tensor, fake: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:

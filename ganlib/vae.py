@@ -128,8 +128,9 @@ def normal_log_density(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """log N(x; mean, diag(exp(2 log_std))), summed over the last axis: (..., D) in, (...) out.
 
     With a constant ``log_std`` this is minus a squared error over 2 exp(2 log_std), plus a
-    constant. Derived in `elbo`.
+    constant. Derived in `elbo`. Raises ValueError if ``x`` is of another width D than ``mean``.
     """
+    _check_width(x, mean, "mean")
     return _normal(x, mean, log_std).sum(-1)
 
 
@@ -152,8 +153,10 @@ def bernoulli_log_likelihood(x: Tensor, logit: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If a value of ``x`` is outside [0, 1]: the likelihood would have no upper bound.
+        If a value of ``x`` is outside [0, 1]: the likelihood would have no upper bound; and if
+        the last axes differ.
     """
+    _check_width(x, logit, "logit")
     if readable(x) and not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError(
             f"x has values from {x.min().item():g} to {x.max().item():g}; a Bernoulli likelihood "
@@ -374,6 +377,15 @@ class LinearGaussian:
 
 def _diagonal(matrix: Tensor) -> Tensor:
     return torch.diagonal(matrix, dim1=-2, dim2=-1)
+
+
+def _check_width(x: Tensor, other: Tensor, name: str) -> None:
+    # A number for all coordinates is meant; (N, 1) beside (N, D) is not.
+    if x.ndim and other.ndim and x.shape[-1] != other.shape[-1]:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} and {name} {tuple(other.shape)}; the last axis holds "
+            "the coordinates and must be of one length in both"
+        )
 
 
 def _check_noise(noise: Tensor, mean: Tensor) -> None:

@@ -315,7 +315,7 @@ def test_image_folder(tmp_path) -> None:
     assert got.values.flatten(1).mean(1).tolist() == pytest.approx([1, -1], abs=0.02)
     assert [got.classes[k] for k in got.labels] == ["cats", "dogs"]
     assert data.image_folder(tmp_path, 8, grey=True).values.shape == (2, 1, 8, 8)
-    with pytest.raises(ValueError, match="holds no"):
+    with pytest.raises(ValueError, match="is not there"):
         data.image_folder(tmp_path / "birds")
 
 
@@ -389,3 +389,24 @@ def test_no_default_device_is_hidden(tmp_path) -> None:
         assert torch.isfinite(ring.log_density(ring.sample(5))).all()
         for x in (*ring.labelled().sample(3), *sets[5].labelled().sample(3)):
             assert x.device.type == "cpu"
+
+
+def test_labels_are_integers_one_a_sample() -> None:
+    values = torch.zeros(3, 1)
+    for labels in (torch.zeros(3), torch.zeros(2).long(), torch.zeros(3, 1).long(), [0, 1, 2]):
+        with pytest.raises(ValueError, match="for 3 samples; pass one whole number"):
+            data.Samples("some", values, labels)
+    data.Samples("some", values, torch.tensor([0, 1, 2]))
+
+
+def test_a_folder_that_is_none(tmp_path, monkeypatch) -> None:
+    with pytest.raises(ValueError, match="is not there; pass the folder"):
+        data.image_folder(tmp_path / "none")
+    file = tmp_path / "one.png"
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match="is a file; pass the folder"):
+        data.image_folder(file)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ValueError, match=r"photos holds no \.jpg"):
+        data.image_folder("~/photos")

@@ -393,3 +393,15 @@ class TestMatching:
     def test_errors(self) -> None:
         with pytest.raises(ValueError, match="3 points and y has 2"):
             wasserstein_matching(torch.zeros(3, 2), torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("size", [1e-100, 1.0, 1e149, 1e151, 1e160, 1e300])
+def test_gaussians_at_any_distance(size: float) -> None:
+    assert distances.wasserstein_gaussians(size, 1e-3 * size, 0, 1e-3 * size).item() == size
+    assert distances.wasserstein_gaussians(0, size, 0, 0).item() == pytest.approx(
+        size * math.sqrt(2 / math.pi), rel=1e-12
+    )
+
+
+def test_far_gaussians() -> None:
+    assert distances.wasserstein_gaussians(1e160, 1, 0, 1).item() == 1e160

@@ -188,6 +188,39 @@ def test_a_jump_has_no_jacobian():
     assert beside == sp.Matrix([[0, 1], [-1, -20]])
 
 
+T, P = dyn.theta, dyn.psi
+
+
+@pytest.mark.parametrize(
+    ("v_theta", "v_psi", "word"),
+    [
+        (sp.sign(T), -sp.sign(T), "jumps"),  # their sum has no jump
+        (sp.Abs(T) - P, T, "has a kink"),
+        (-P, sp.Max(P, 0) - P, "has a kink"),
+        (sp.Min(P, 2 * P, 7), T, "has a kink"),
+    ],
+)
+def test_a_field_with_a_jump_or_kink_in_any_part_has_no_jacobian(v_theta, v_psi, word):
+    game = dyn.Game("g", v_theta, v_psi)
+    for compute in (game.jacobian, lambda: dyn.jacobian_eigenvalues(game)):
+        with pytest.raises(ValueError, match=rf"{word} at .* beside it"):
+            compute()
+    game.jacobian(sp.Rational(1, 2), sp.Rational(1, 2))
+
+
+def test_a_kink_that_another_factor_smooths_has_a_jacobian():
+    game = dyn.Game("g", -P, T - P * sp.Abs(P))
+    assert game.jacobian() == sp.Matrix([[0, -1], [1, 0]])
+    assert dyn.Game("far", sp.Max(T, 5), sp.Abs(P - 3)).jacobian() == sp.diag(0, -1)
+
+
+def test_a_loss_without_its_brackets_is_named():
+    with pytest.raises(TypeError, match=r"call it: dirac_gan\(minimax\(\)\)"):
+        dyn.dirac_gan(losses.minimax)
+    with pytest.raises(TypeError, match="no loss; pass one"):
+        dyn.dirac_gan(3)
+
+
 # Step-size limits
 
 

@@ -209,12 +209,24 @@ class TestErrors:
             estimators.mean_of_others(torch.ones(1))
         with pytest.raises(ValueError, match=r"expected \(N,\) twice"):
             estimators.surrogate(three, torch.ones(3, 2))
+        for baseline in (torch.ones(3, 1), torch.ones(1), torch.ones(1, 3)):
+            with pytest.raises(ValueError, match=r"allowed are a number and \(3,\)"):
+                estimators.surrogate(three, three, baseline)
+        advised = torch.ones(3, 1).reshape(-1)
+        assert estimators.surrogate(three, three, advised) == 0
+        assert estimators.surrogate(three, three, torch.tensor(1.0)) == 0
         with pytest.raises(ValueError, match="needs no baseline"):
             estimators.best_constant(three, torch.zeros(3))
         with pytest.raises(ValueError, match="noise has shape"):
             estimators.pathwise(torch.abs, shift, torch.tensor(0.0), torch.zeros(0))
         with pytest.raises(ValueError, match="samples has shape"):
             estimators.scores(normal_log_density, torch.tensor(0.0), torch.tensor(1.0))
+
+
+def test_the_mean_of_others_keeps_the_digits_beside_a_large_cost() -> None:
+    others = estimators.mean_of_others(torch.tensor([1e8, 1.0, 2.0, 3.0]))
+    assert others[0] == 2.0
+    assert others.dtype == torch.float32
 
 
 def test_under_vmap_and_with_another_default_device() -> None:

@@ -190,3 +190,14 @@ class TestProgrammes:
             kantorovich_potential(p, double([1.0]), torch.zeros(2, 1))
         with pytest.raises(ValueError, match="sums to"):
             transport_plan(p, double([0.5, 0.6]), torch.zeros(2, 2))
+
+
+def test_shapes_and_densities_that_say_nothing_are_refused() -> None:
+    p, q = torch.full((3, 2), 0.5), torch.full((4, 2), 0.5)
+    with pytest.raises(ValueError, match=r"p has shape \(3, 2\) and q \(4, 2\)"):
+        fisher(p, q)
+    assert fisher(p[:, None], q[None]).shape == (3, 4)
+    points = torch.tensor([0.0, 1.0])
+    for bad in (math.inf, math.nan):
+        with pytest.raises(ValueError, match="density has"):
+            sobolev(p[0], q[0], points, torch.tensor([bad]))

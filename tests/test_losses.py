@@ -216,6 +216,24 @@ def test_beyond_the_menu_the_last_loss_counts() -> None:
     [
         (lambda: losses.one_of(K), ValueError, "no loss"),
         (lambda: losses.one_of(s, losses.hinge()), ValueError, "use another symbol"),
+        (
+            lambda: losses.one_of(sp.Symbol("k", positive=True), *MENU),
+            ValueError,
+            r"sympy.Symbol\('k', real=True\)",
+        ),
+        (lambda: losses.one_of(sp.Symbol("k", even=True), *MENU), ValueError, "every loss"),
+        (lambda: losses.one_of(K, losses.minimax), TypeError, r"call it: minimax\(\)"),
+        (lambda: losses.smoothed(losses.minimax), TypeError, r"call it: minimax\(\)"),
+        (lambda: losses.flipped(losses.minimax, 0.1), TypeError, r"call it: minimax\(\)"),
+        (lambda: losses.flipped(0.1, 0.1), TypeError, "no Loss; pass one"),
+        *(
+            (lambda menu=menu: losses.smoothed(losses.one_of(K, *menu)), ValueError, "straight")
+            for menu in (
+                (losses.minimax(), losses.wasserstein()),
+                (losses.wasserstein(), losses.minimax(), losses.non_saturating()),
+                (losses.minimax(), losses.wasserstein(), losses.hinge()),
+            )
+        ),
         (lambda: losses.least_squares(1, 1, 1), ValueError, "a = b"),
         (lambda: losses.least_squares(0, math.inf, 1), ValueError, "no target"),
         (lambda: losses.minimax().generator(torch.ones(3, dtype=torch.int64)), TypeError, "int64"),

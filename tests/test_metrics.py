@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -287,3 +289,44 @@ def test_cell_masses_are_the_mixtures() -> None:
     seen = metrics.cell_counts(points.double(), low, high, 6) / count
     error = (masses * (1 - masses) / count).sqrt()
     assert ((seen - masses).abs() < 6 * error + 1e-9).all()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_no_number_in_a_cell_is_no_number_in_the_score(place: int) -> None:
+    p, q = torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.25, 0.25, 0.5])
+    assert metrics.cell_kl(p, q) == pytest.approx(math.log(2))
+    assert metrics.cell_kl(q, p) == math.inf
+    (p, q)[place][0] = math.nan
+    assert metrics.cell_kl(p, q).isnan()
+    assert metrics.cell_jsd(p, q).isnan()
+    assert metrics.cell_kl(torch.full((3,), math.nan), q).isnan()
+
+
+def test_features_too_large_for_the_kernel_are_refused() -> None:
+    x, y = torch.eye(3, dtype=torch.float64), torch.ones(4, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"size up to 1e.60, whose sixth power"):
+        metrics.kernel_distance(x * 1e60, y)
+    assert math.isfinite(metrics.kernel_distance(x * 1e60 / 1e60, y / 1e60).value)
+
+
+def test_anchors_of_pairs_say_what_to_pass() -> None:
+    ring = data.ring()
+    with pytest.raises(TypeError, match=r"ring\(\) in place of ring\(\).labelled\(\)"):
+        metrics.anchors(ring.labelled(), lambda x: x.mean().item(), 10)
+    metrics.anchors(ring, lambda x: x.mean().item(), 10)
+
+
+def test_neighbour_scores_in_memory_that_does_not_grow_with_the_blocks() -> None:
+    # In a fresh process: the peak is of the whole life of one.
+    code = """
+import resource, torch
+from ganlib import metrics
+draw = torch.Generator().manual_seed(0)
+x, y = (torch.randn(6000, 2, generator=draw) for _ in range(2))
+metrics.precision_recall(x[:600], y[:600])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+metrics.precision_recall(x, y)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 100 * 1024  # KiB

@@ -128,3 +128,45 @@ def test_what_no_rational_fits_is_named() -> None:
     proofs.assert_nonnegative(-sp.Symbol("n", negative=True))
     with pytest.raises(ValueError, match="irrational=True"):
         proofs.assert_nonnegative(sp.Symbol("n", irrational=True) ** 2)
+
+
+r, x = sp.Symbol("r", real=True), sp.Symbol("x", positive=True)
+
+
+@pytest.mark.parametrize(
+    ("objective", "symbol", "point", "words"),
+    [
+        (sp.Max(r, 0) - r / 2, r, 0, "not the best"),  # the minimum
+        (sp.Abs(r) - r**2 + r / 10, r, sp.Rational(-9, 20), "not the best"),  # the lower of two
+        (sp.log(r**2) - r**2 + r, r, (1 - sp.sqrt(17)) / 4, "not the best"),  # beyond a pole
+        (-(r**2) + sp.Piecewise((0, r < 3), (100, True)), r, 0, "not the best"),  # beyond a jump
+        (-(r**2) + sp.Piecewise((0, r < 100), (10**4 + 1, True)), r, 0, "not the best"),
+        (-((x + 1) ** 2), x, -1, "not on the line"),
+        (-((x - p + q) ** 2), x, p - q, "not on the line"),
+    ],
+)
+def test_what_is_concave_almost_everywhere_may_have_its_maximum_elsewhere(
+    objective: sp.Expr, symbol: sp.Symbol, point: sp.Expr, words: str
+) -> None:
+    with pytest.raises(AssertionError, match=words):
+        proofs.assert_maximiser(objective, symbol, sp.sympify(point))
+    with pytest.raises(AssertionError, match=words):
+        proofs.assert_minimiser(-objective, symbol, sp.sympify(point))
+
+
+def test_true_maximisers_with_a_kink_or_a_jump_pass() -> None:
+    proofs.assert_maximiser(-sp.Abs(r), r, sp.Integer(0))
+    proofs.assert_maximiser(sp.Abs(r) - r**2 + r / 10, r, sp.Rational(11, 20))
+    proofs.assert_maximiser(-(r**2) - sp.Piecewise((0, r < 3), (100, True)), r, sp.Integer(0))
+
+
+def test_far_samples_refute() -> None:
+    with pytest.raises(AssertionError, match="differ at x = 1000"):
+        proofs.assert_equal(sp.log((100 - x) ** 2), 2 * sp.log(100 - x))
+    with pytest.raises(AssertionError, match=r"negative .* at x = 1000"):
+        proofs.assert_nonnegative(61 - x)
+    with pytest.raises(AssertionError, match=r"negative .* at x = 1/1000000"):
+        proofs.assert_nonnegative(x - sp.Rational(1, 10**5))
+    proofs.assert_nonnegative(61 - x, where=lambda x: x < 61)
+    # Where cancellation leaves no digits, nothing is said.
+    assert proofs.counterexample(1 / (1 - formulas.sigmoid(s)), 1 + sp.exp(s)) is None

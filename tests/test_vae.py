@@ -408,3 +408,16 @@ class TestElbo:
                     function(x, encoder, decode, wrong, noise)
         advised = vae.elbo(x, encoder, decode, lambda *both: terms(*both).flatten(2).sum(-1), noise)
         assert advised.value.shape == (6,)
+
+
+def test_data_of_another_width_are_refused() -> None:
+    x, other = torch.ones(5, 1), torch.zeros(5, 784)
+    with pytest.raises(ValueError, match=r"x has shape \(5, 1\) and logit \(5, 784\)"):
+        vae.bernoulli_log_likelihood(x, other)
+    with pytest.raises(ValueError, match=r"logit \(2, 5, 1\)"):
+        vae.bernoulli_log_likelihood(torch.ones(5, 784), torch.zeros(2, 5, 1))
+    with pytest.raises(ValueError, match=r"x has shape \(5, 1\) and mean \(5, 784\)"):
+        vae.normal_log_density(x, other, torch.zeros(()))
+    # One mean for all coordinates, and leading axes that broadcast, are meant.
+    assert vae.normal_log_density(other, torch.zeros(()), torch.zeros(())).shape == (5,)
+    assert vae.normal_log_density(other, torch.zeros(3, 5, 784), torch.zeros(784)).shape == (3, 5)
