@@ -39,8 +39,8 @@ from ganlib.divergences import divergence
 from ganlib.formulas import compile_formula
 from ganlib.lab import compiler, flat
 from ganlib.lab.compiler import Module, compile_functions
-from ganlib.lab.compiler.program import Recordings
 from ganlib.lab.compiler.cache import kept
+from ganlib.lab.compiler.program import Recordings
 from ganlib.losses import critic_output
 
 __all__ = ["LOSSES", "PACKS", "PENALTIES", "Objective", "laboratory", "name_of"]
