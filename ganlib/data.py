@@ -13,7 +13,6 @@ from ``$GANLIB_DATA`` if it holds them, else downloaded once, with a checksum
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import pickle
@@ -23,7 +22,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,9 +30,6 @@ from torch import Tensor
 from ganlib import files, pairs
 from ganlib.checks import check_count
 from ganlib.files import OfflineError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = [
     "Labelled",
@@ -361,8 +356,10 @@ def mnist(split: str = "train", *, offline: Callable[[], Samples] | None = None)
         if offline is None:
             raise
         return offline()
-    pixels = torch.from_numpy(_idx(images)).float()[:, None] / 127.5 - 1
-    return Samples("MNIST", pixels, torch.from_numpy(_idx(labels)).long(), tuple("0123456789"))
+    pixels = torch.from_numpy(files.read_idx(images)).float()[:, None] / 127.5 - 1
+    return Samples(
+        "MNIST", pixels, torch.from_numpy(files.read_idx(labels)).long(), tuple("0123456789")
+    )
 
 
 def cifar10(split: str = "train", *, offline: Callable[[], Samples] | None = None) -> Samples:
@@ -406,7 +403,7 @@ def _cifar10_jpeg(path: Path, part: str) -> Samples:
                 if folders[-2] not in _CIFAR10_CLASSES:
                     raise ValueError(f"{path} holds {name}, whose folder is no class of CIFAR-10")
                 with archive.open(name) as file:
-                    pixels.append(_pixels(file, f"{name} in {path}"))
+                    pixels.append(files.read_image(file, f"{name} in {path}"))
                 labels.append(_CIFAR10_CLASSES.index(folders[-2]))
     except (zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}); replace it or delete it") from error
@@ -456,7 +453,7 @@ def image_folder(path: str | os.PathLike[str], size: int = 32, *, grey: bool = F
     if not found:
         raise ValueError(f"{root} holds no .jpg, .jpeg or .png file; give the folder above them")
     classes = sorted({file.relative_to(root).parts[0] for file in found if file.parent != root})
-    pixels = [_pixels(file, str(file), "L" if grey else "RGB", size) for file in found]
+    pixels = [files.read_image(file, str(file), "L" if grey else "RGB", size) for file in found]
     labels = [
         classes.index(file.relative_to(root).parts[0]) for file in found if file.parent != root
     ]
@@ -464,32 +461,6 @@ def image_folder(path: str | os.PathLike[str], size: int = 32, *, grey: bool = F
     return Samples(
         root.name, _images(pixels), _classes(labels) if complete else None, tuple(classes)
     )
-
-
-def _pixels(file: Any, name: str, mode: str = "RGB", size: int | None = None) -> np.ndarray:
-    # (height, width, channels), bytes
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as opened:
-            image = _flat(ImageOps.exif_transpose(opened)).convert(mode)
-    except OSError as error:
-        raise ValueError(f"{name} cannot be read as an image ({error}); remove it") from error
-    if size is not None:
-        image = ImageOps.fit(image, (size, size))
-    return np.atleast_3d(np.asarray(image))
-
-
-def _flat(image: Image) -> Image:
-    # Of a kind that `convert` scales right: greys of 16 bits to 8, transparency onto white.
-    from PIL import Image as pil
-
-    if image.mode.startswith("I"):
-        return pil.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return pil.alpha_composite(pil.new("RGBA", image.size, "white"), image)
-    return image
 
 
 def _images(pixels: list[np.ndarray]) -> Tensor:
@@ -504,13 +475,3 @@ def _split(split: str, known: dict[str, str]) -> str:
     if split not in known:
         raise ValueError(f"split is {split!r}; choose one of {', '.join(map(repr, known))}")
     return known[split]
-
-
-def _idx(path: Path) -> np.ndarray:
-    """An array in the IDX format of MNIST: two zero bytes, dtype, rank, sizes, values."""
-    content = gzip.decompress(path.read_bytes())
-    rank = content[3]
-    if content[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path} is no IDX file of bytes: it starts with {content[:3]!r}")
-    shape = tuple(np.frombuffer(content, ">i4", rank, offset=4))
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape).copy()

@@ -1,4 +1,4 @@
-"""Data files: on disk already, or downloaded once, with a checksum.
+"""Data files: on disk already, or downloaded once, with a checksum; and how they are read.
 
 They lie in ``$GANLIB_DATA``, else in the user's cache. Nothing is downloaded when a module is
 imported.
@@ -6,13 +6,20 @@ imported.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["OfflineError", "fetch", "folder"]
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["OfflineError", "fetch", "folder", "read_idx", "read_image"]
 
 
 class OfflineError(ConnectionError):
@@ -102,3 +109,42 @@ def _check_writable(place: Path) -> None:
             f"({error.strerror or error}); set the environment variable GANLIB_DATA to a folder "
             "that you may write to, or to one that holds the files already"
         ) from error
+
+
+def read_image(file: Any, name: str, mode: str = "RGB", size: int | None = None) -> np.ndarray:
+    """An image file the right way up, as bytes (height, width, channels), cut square to ``size``.
+
+    Raises a ValueError that gives ``name`` for what is no image.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as opened:
+            image = _flat(ImageOps.exif_transpose(opened)).convert(mode)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read as an image ({error}); remove it") from error
+    if size is not None:
+        image = ImageOps.fit(image, (size, size))
+    return np.atleast_3d(np.asarray(image))
+
+
+def _flat(image: Image) -> Image:
+    # Of a kind that `convert` scales right: greys of 16 bits to 8, transparency onto white.
+    from PIL import Image as pil
+
+    if image.mode.startswith("I"):
+        return pil.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return pil.alpha_composite(pil.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An array in the IDX format of MNIST: two zero bytes, dtype, rank, sizes, values."""
+    content = gzip.decompress(path.read_bytes())
+    rank = content[3]
+    if content[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path} is no IDX file of bytes: it starts with {content[:3]!r}")
+    shape = tuple(np.frombuffer(content, ">i4", rank, offset=4))
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape).copy()

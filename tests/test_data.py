@@ -346,7 +346,7 @@ def test_greys_of_any_depth_keep_their_brightness(bits: int, tmp_path) -> None:
     # The other mode in which Pillow may hold such a picture.
     image = Image.fromarray(levels.astype(np.int32))
     if bits == 16:
-        assert np.asarray(data._flat(image)).max() == 255
+        assert np.asarray(files._flat(image)).max() == 255
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
