@@ -598,8 +598,12 @@ def test_the_first_step_comes_at_once_and_memory_does_not_grow(
     session = page.context.new_cdp_session(page)
 
     def heap() -> int:
-        session.send("HeapProfiler.collectGarbage")
-        return session.send("Runtime.getHeapUsage")["usedSize"]
+        # The least of a few looks: a frame under way holds its buffers for a moment.
+        looks = []
+        for _ in range(5):
+            session.send("HeapProfiler.collectGarbage")
+            looks.append(session.send("Runtime.getHeapUsage")["usedSize"])
+        return min(looks)
 
     page.wait_for_function("workers[0].last.step >= 1000", timeout=60_000)
     before = heap()
