@@ -23,6 +23,7 @@ __all__ = [
     "check_float",
     "check_points",
     "check_probabilities",
+    "check_probability_pair",
     "off",
     "readable",
     "transformed",
@@ -128,4 +129,27 @@ def check_probabilities(values: Tensor, name: str) -> None:
         raise ValueError(
             f"{name} sums to {worst:.6g} along its last axis; probabilities sum to 1: divide by "
             "the sum"
+        )
+
+
+def check_probability_pair(p: Tensor, q: Tensor, names: tuple[str, str]) -> None:
+    """Two tensors of :func:`check_probabilities` over the same outcomes, whose leading axes fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for one, and for another number of outcomes or leading axes that do not broadcast.
+    """
+    for values, name in zip((p, q), names, strict=True):
+        check_probabilities(values, name)
+    if p.shape[-1] != q.shape[-1]:
+        raise ValueError(
+            f"{names[0]} has {p.shape[-1]} outcomes and {names[1]} has {q.shape[-1]}; the last "
+            "axes must list the same outcomes"
+        )
+    leading = zip(reversed(p.shape[:-1]), reversed(q.shape[:-1]), strict=False)
+    if any(m != n and 1 not in (m, n) for m, n in leading):
+        raise ValueError(
+            f"{names[0]} has shape {tuple(p.shape)} and {names[1]} {tuple(q.shape)}; leading axes "
+            f"must be equal, or 1: for every pair pass {names[0]}[:, None] and {names[1]}[None]"
         )

@@ -13,7 +13,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from ganlib.checks import check_float, check_probabilities
+from ganlib.checks import check_float, check_probability_pair
 from ganlib.formulas import compile_formula
 
 __all__ = ["FDivergence", "Stable", "Symbolic", "p", "q", "t", "u", "v"]
@@ -240,19 +240,7 @@ class FDivergence:
             If the shapes do not broadcast, or a vector is none of probabilities
             (:func:`ganlib.checks.check_probabilities`).
         """
-        check_probabilities(data, "data")
-        check_probabilities(fake, "fake")
-        if data.shape[-1] != fake.shape[-1]:
-            raise ValueError(
-                f"data has {data.shape[-1]} outcomes and fake has {fake.shape[-1]}; the last axes "
-                "must list the same outcomes"
-            )
-        pairs = zip(reversed(data.shape), reversed(fake.shape), strict=False)
-        if any(m != n and 1 not in (m, n) for m, n in pairs):
-            raise ValueError(
-                f"data has shape {tuple(data.shape)} and fake {tuple(fake.shape)}; leading axes "
-                "must be equal, or 1"
-            )
+        check_probability_pair(data, fake, ("data", "fake"))
         own = self._torch
         dtype = torch.promote_types(data.dtype, fake.dtype)
         wide_p, wide_q = torch.broadcast_tensors(data.double(), fake.double())

@@ -13,7 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlib.checks import check_finite, check_float, check_probabilities, readable
+from ganlib.checks import (
+    check_finite,
+    check_float,
+    check_probabilities,
+    check_probability_pair,
+    readable,
+)
 from ganlib.pairs import line, root
 
 __all__ = [
@@ -24,22 +30,6 @@ __all__ = [
     "sobolev_critic",
     "transport_plan",
 ]
-
-
-def _check_pair(p: Tensor, q: Tensor) -> None:
-    check_probabilities(p, "p")
-    check_probabilities(q, "q")
-    if p.shape[-1] != q.shape[-1]:
-        raise ValueError(
-            f"p has {p.shape[-1]} entries and q has {q.shape[-1]}; both need one mass for each "
-            "of the same points"
-        )
-    leading = zip(reversed(p.shape[:-1]), reversed(q.shape[:-1]), strict=False)
-    if any(m != n and 1 not in (m, n) for m, n in leading):
-        raise ValueError(
-            f"p has shape {tuple(p.shape)} and q {tuple(q.shape)}; the leading axes must be equal, "
-            "or 1: for every pair pass p[:, None] and q[None]"
-        )
 
 
 def fisher(p: Tensor, q: Tensor) -> Tensor:
@@ -63,7 +53,7 @@ def fisher(p: Tensor, q: Tensor) -> Tensor:
 
     Derived in `wasserstein` (Mroueh and Sercu 2017).
     """
-    _check_pair(p, q)
+    check_probability_pair(p, q, ("p", "q"))
     return root(2 * (_relative_gap(p, q) * (p - q)).sum(-1))
 
 
@@ -89,7 +79,7 @@ def _sobolev_edges(
     p: Tensor, q: Tensor, points: Tensor, density: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     # For every interval between neighbouring points: F_p - F_q, its length, the density of mu.
-    _check_pair(p, q)
+    check_probability_pair(p, q, ("p", "q"))
     points = line(points, "points")
     length = points.diff()
     if p.shape[-1] != len(points):

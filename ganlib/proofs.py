@@ -109,7 +109,7 @@ def _precisely(expression: sp.Expr, point: Mapping[sp.Symbol, sp.Expr]) -> sp.Ex
     # To 30 digits, or NaN where cancellation leaves fewer: that is no counterexample.
     try:
         return expression.subs(point).evalf(_DIGITS, strict=True)
-    except PrecisionExhausted:
+    except (PrecisionExhausted, ZeroDivisionError):  # mpmath's, where a divisor rounds to 0
         return sp.nan
 
 

@@ -22,12 +22,12 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ganlib.checks import check_count
 from ganlib.studies import keys
 from ganlib.studies.member import Make, check
 from ganlib.studies.table import Table
@@ -121,8 +121,7 @@ def sweep(
     settings, seeds = [dict(setting) for setting in settings], [int(seed) for seed in seeds]
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}; it must be one of {', '.join(ENGINES)}")
-    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0:
-        raise ValueError(f"steps is {steps}; it must be an integer of 0 or more")
+    check_count(steps, "steps", 0)
     if out := [seed for seed in seeds if not 0 <= seed < 2**32]:
         raise ValueError(f"a seed is {out[0]}; it must be at least 0 and below 2**32")
     steps = int(steps)
