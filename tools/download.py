@@ -8,21 +8,9 @@ from myst_nb.core.variables import format_plain_text
 from nbformat import NotebookNode
 
 from tools.prediction_text import in_notebook
-from tools.sources import code_cells
+from tools.predictions import glued
 
 GLUED = re.compile(r"\{glue:text\}`([\w.-]+)(?::([^`]*))?`")
-
-
-def glued(notebook: NotebookNode) -> dict[str, str]:
-    """The text of each value that the notebook's cells glued."""
-    found = {}
-    for cell in code_cells(notebook):
-        for output in cell.get("outputs", []):
-            told = output.get("metadata", {}).get("scrapbook")
-            if told:
-                kind = f"{told.get('mime_prefix', '')}text/plain"
-                found[told["name"]] = str(output["data"].get(kind, ""))
-    return found
 
 
 def readable(notebook: NotebookNode) -> NotebookNode:

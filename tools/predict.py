@@ -8,7 +8,6 @@ committed, and lays the reader's answer over the right one. What may be written 
 
 from __future__ import annotations
 
-import html
 import json
 from typing import Any
 
@@ -25,6 +24,8 @@ from tools.prediction_text import drawing, facts, right_answer, truth_mark
 from tools.predictions import PredictionError
 
 SCRIPT = "predict.js"
+
+
 class predict(nodes.General, nodes.Element):
     """A whole prediction."""
 

@@ -156,6 +156,23 @@ def facts(prediction: Prediction, truth: Any) -> dict[str, Any]:
     return told | {"truth": truth, "of": digest}
 
 
+def _asked(prediction: Prediction) -> str:
+    """The question in a notebook: the options are a numbered list."""
+    parts = ["**Predict.** " + "\n".join(prediction.question).strip()]
+    if prediction.choices:
+        lines = [
+            "\n".join([f"{number}. {first}", *(f"   {line}".rstrip() for line in more)]).rstrip()
+            for number, (first, *more) in enumerate(prediction.choices, start=1)
+        ]
+        parts.append("\n".join(lines))
+    for axis, way in ((prediction.x, "Across"), (prediction.y, "Upwards")):
+        if axis:
+            parts.append(f"{way}: {axis.name}, from {say(axis.low)} to {say(axis.high)}.")
+    if prediction.kind == "number":
+        parts.append(task(prediction)[0])
+    return "\n\n".join(parts)
+
+
 def in_notebook(text: str, glued: Callable[[str], str | None]) -> str:
     """A Markdown cell whose predictions are plain Markdown, the answer folded under each.
 
@@ -164,24 +181,13 @@ def in_notebook(text: str, glued: Callable[[str], str | None]) -> str:
     lines = text.splitlines()
     for first, last, options, content in reversed(list(blocks(text))):
         prediction = read(options, content)
-        truth = value(prediction, glued)
-        choices = [
-            "\n".join([f"{number}. {choice[0]}", *(f"   {line}".rstrip() for line in choice[1:])])
-            for number, choice in enumerate(prediction.choices, start=1)
-        ]
-        asked = ["**Predict.** " + "\n".join(prediction.question).strip(), *choices]
-        if prediction.x and prediction.y:
-            axes = [f"{a.name} from {say(a.low)} to {say(a.high)}" for a in (prediction.x, prediction.y)]
-            asked.append(f"Across: {axes[0]}. Upwards: {axes[1]}.")
-        if prediction.kind == "number":
-            asked.append(task(prediction)[0])
-        answer = [
+        parts = [
+            _asked(prediction),
             "<details><summary>Answer</summary>",
-            right_answer(prediction, truth),
+            right_answer(prediction, value(prediction, glued)),
             "\n".join(prediction.resolution).strip(),
             references(prediction),
             "</details>",
         ]
-        question = "\n\n".join(asked[:1]) + "\n\n" + ("\n" if choices else "\n\n").join(asked[1:])
-        lines[first : last + 1] = (question.rstrip() + "\n\n" + "\n\n".join(answer)).splitlines()
+        lines[first : last + 1] = "\n\n".join(parts).splitlines()
     return "\n".join(lines)

@@ -30,6 +30,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbformat import NotebookNode
+
+from tools.sources import code_cells
+
 KINDS = ("choice", "number", "curve", "point")
 OPTIONS = {
     "choice": ("label", "kind", "answer", "judged"),
@@ -209,7 +213,7 @@ def read(options: Mapping[str, str | None], lines: list[str]) -> Prediction:
     if low is not None and high is not None and not low < high:
         raise PredictionError(f"the entry goes from {low:g} to {high:g}; low < high is needed")
     drawn = kind in ("curve", "point")
-    points = _number(options.get("points") or "9", "points")
+    points = _number(options.get("points") or "9", "points") or 0
     if points not in POINTS:
         raise PredictionError(f":points: is {points:g}; from {POINTS[0]} to {POINTS[-1]}")
     return Prediction(
@@ -252,6 +256,18 @@ def blocks(text: str) -> Iterator[tuple[int, int, dict[str, str], list[str]]]:
                 number += 1
             yield first, number, options, lines[start:number]
         number += 1
+
+
+def glued(notebook: NotebookNode) -> dict[str, str]:
+    """The text of each value that the notebook's cells glued."""
+    found = {}
+    for cell in code_cells(notebook):
+        for output in cell.get("outputs", []):
+            told = output.get("metadata", {}).get("scrapbook")
+            if told:
+                kind = f"{told.get('mime_prefix', '')}text/plain"
+                found[told["name"]] = str(output["data"].get(kind, ""))
+    return found
 
 
 def plain(text: str) -> str:
