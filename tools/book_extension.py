@@ -96,7 +96,8 @@ def say_cost(
     """Put under the title what a page costs, and the switch that opens what is folded."""
     if doctree is not None:
         line = reading.head(doctree, cpu_seconds(pagename).get("page"))
-        context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)
+        if line:
+            context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)
 
 
 def say_long_cells(app: Sphinx, doctree: nodes.document, pagename: str) -> None:

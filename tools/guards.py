@@ -49,8 +49,8 @@ FENCE = re.compile(r"^\s*(`{3,}|:{3,})(.*)$")
 LABEL = re.compile(
     r"^\s*(?::label:|:name:|name:)\s*(\S+)\s*$|^\(([\w-]+)\)=\s*$|\$\$\s*\(([\w-]+)\)", re.M
 )
-PREDICT = re.compile(r"^\s*(?:`{3,}|:{3,})\{predict\}", re.M)
-OLD_BOX = re.compile(r"^\s*(?:`{3,}|:{3,})\{admonition\}\s*(Predict.*)$", re.M | re.I)
+PREDICT = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{predict\}", re.M)
+OLD_BOX = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{admonition\}\s*(Predict.*)$", re.M | re.I)
 LONG_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", *CHECKED_BY.values()}
 
 
