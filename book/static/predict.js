@@ -93,7 +93,7 @@
     const truth = box.querySelector(".predict-truth .truth").cloneNode();
     const line = draw("path", { class: "mine" });
     const grips = start.map(() => draw("g", { role: "slider", tabindex: 0 },
-      draw("circle", { r: 16 }), draw("circle", { r: 6.5 })));
+      draw("circle", { r: 18 }), draw("circle", { r: 6.5 })));
     let points, touched, frozen, held;
     const update = () => {
       grips.forEach((grip, k) => {
