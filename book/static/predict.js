@@ -37,7 +37,7 @@
       write: (value = []) => inputs.forEach((i) => { i.checked = value.includes(+i.value); }),
       verdict(value) {
         const right = `${value}` === `${truth}`;
-        return [right, right ? "" : `The answer is option ${truth.join(" and ")}.`];
+        return [right, right ? "" : `The answer: option${truth[1] ? "s" : ""} ${truth.join(" and ")}.`];
       },
       show: (value) => items.forEach((item, k) => {
         const right = truth.includes(k + 1);

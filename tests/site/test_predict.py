@@ -13,7 +13,8 @@ from browsing import OVERFLOW
 
 from tools.vendor import TEST_ASSETS
 
-AXE = """async () => (await axe.run(['.predict', '.page-cost', '.folded-proof'], { resultTypes: ['violations'] })).violations
+AXE = """async () => (await axe.run(['.predict', '.page-cost', '.folded-proof'],
+  { resultTypes: ['violations'] })).violations
   .map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)).join(' | '))"""
 SMALL = """() => [...document.querySelectorAll(
   '.predict :is(input, button, summary, [role=slider], .predict-options label), .fold-switch')]
@@ -69,7 +70,7 @@ def test_a_choice_by_keyboard_alone(page: Any) -> None:
     assert said(page, "rest") == "Choose first."
     page.keyboard.press("Space")
     page.keyboard.press("Enter")
-    assert said(page, "rest") == "✗ Not right. The answer is option 2."
+    assert said(page, "rest") == "✗ Not right. The answer: option 2."
     assert box(page, "rest").locator(".predict-resolution").is_visible()
     assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
     marks = box(page, "rest").locator("li").all_inner_texts()
@@ -90,7 +91,7 @@ def test_a_choice_by_keyboard_alone(page: Any) -> None:
 def test_several_options_are_all_wanted(page: Any) -> None:
     both = box(page, "both")
     assert both.get_by_role("group", name="Choose all that are right.").count() == 1
-    for boxes, right in (([0], "✗ Not right. The answer is option 1 and 3."), ([0, 2], "✓ Right.")):
+    for boxes, right in (([0], "✗ Not right. The answer: options 1 and 3."), ([0, 2], "✓ Right.")):
         for number in boxes:
             both.get_by_role("checkbox").nth(number).check()
         both.get_by_role("button", name="Commit").click()
