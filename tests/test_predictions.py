@@ -150,6 +150,19 @@ def test_the_notebook_holds_plain_markdown() -> None:
     nbformat.validate(offered)
 
 
+def test_a_faulty_prediction_stays_in_the_notebook() -> None:
+    text = predict_sample.prediction("several").replace(":answer: 1, 3", ":answer: 4")
+    assert prediction_text.in_notebook(text, GLUED.get) == text.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.34, "0.34"), (-0.123456, "−0.1235"), (1289.4, "1289"), (1234567.0, "1234567"), (0.0, "0")],
+)
+def test_numbers_are_said_as_readers_want_them(number: float, text: str) -> None:
+    assert predictions.say(number) == text
+
+
 def test_a_page_says_all_without_a_script(tmp_path: Path) -> None:
     site, warnings = predict_sample.build(tmp_path)
     assert warnings == ""

@@ -13,6 +13,7 @@ from tools.predictions import (
     RIGHT,
     Axis,
     Prediction,
+    PredictionError,
     blocks,
     read,
     references,
@@ -180,11 +181,15 @@ def in_notebook(text: str, glued: Callable[[str], str | None]) -> str:
     """
     lines = text.splitlines()
     for first, last, options, content in reversed(list(blocks(text))):
-        prediction = read(options, content)
+        try:
+            prediction = read(options, content)
+            truth = value(prediction, glued)
+        except PredictionError:
+            continue  # the directive says what is wrong, and where
         parts = [
             _asked(prediction),
             "<details><summary>Answer</summary>",
-            right_answer(prediction, value(prediction, glued)),
+            right_answer(prediction, truth),
             "\n".join(prediction.resolution).strip(),
             references(prediction),
             "</details>",

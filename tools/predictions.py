@@ -347,4 +347,5 @@ def tolerance(prediction: Prediction, number: float) -> float:
 
 def say(number: float) -> str:
     """A number as a reader wants it."""
-    return f"{number:.4g}".replace("-", "−")
+    text = f"{number:.0f}" if 1000 <= abs(number) < 1e15 else f"{number:.4g}"
+    return text.replace("-", "−")

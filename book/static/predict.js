@@ -13,7 +13,7 @@
     fill(document.createElement(name), attributes, children);
   const draw = (name, attributes, ...children) =>
     fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
-  const say = (x) => String(+x.toPrecision(3)).replace("-", "−");
+  const say = (x) => `${Math.abs(x) < 1000 ? +x.toPrecision(4) : Math.round(x)}`.replace("-", "−");
 
   // Each kind makes its entry: read() -> value or undefined, write(value or undefined),
   // verdict(value) -> [right, text], show(value), hide(), freeze(yes), first: what takes the focus.
