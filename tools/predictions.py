@@ -15,8 +15,7 @@
     It rests at 0.34.
     ````
 
-Nothing here knows Sphinx: the directive (`tools.predict`), the guard and the notebooks that readers
-download read a prediction by the same rules.
+The directive (`tools.predict`), the guard and the notebooks for readers read it by the same rules.
 """
 
 from __future__ import annotations
