@@ -24,7 +24,7 @@ from tools.predictions import (
 
 #: The drawing: its size, and the place of the axes in it (left, top, right, bottom).
 WIDTH, HEIGHT = 400, 280
-BOX = (52, 34, 384, 232)
+BOX = (60, 34, 384, 232)
 
 
 def _place(axis: Axis, number: float, start: float, end: float) -> float:
@@ -67,14 +67,15 @@ def drawing(prediction: Prediction, label: str, inside: str = "") -> str:
                 line = f"M{x:g} {bottom}V{top}"
             else:
                 y = _place(axis, number, bottom, top)
-                text = f'x="{left - 6}" y="{y + 5:g}" text-anchor="end"'
+                text = f'x="{left - 11}" y="{y + 5:g}" text-anchor="end"'
                 line = f"M{left} {y:g}H{right}"
             marks.append(f'<path class="grid" d="{line}"/><text {text}>{say(number)}</text>')
     middle = (left + right) / 2
+    small = ' class="long"' if len(prediction.y.name) > 40 else ""
     names = (
         f'<text x="{middle:g}" y="{HEIGHT - 8}" text-anchor="middle">'
         f"{html.escape(prediction.x.name)}</text>"
-        f'<text x="4" y="16">{html.escape(prediction.y.name)}</text>'
+        f'<text x="0" y="16"{small}>{html.escape(prediction.y.name)}</text>'
     )
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(label)}">'
