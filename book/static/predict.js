@@ -89,7 +89,10 @@
     const [[xName, x0, x1], [yName, y0, y1]] = [facts.x, facts.y];
     const spot = ([x, y]) => [left + ((x - x0) / (x1 - x0)) * (right - left),
       bottom - ((y - y0) / (y1 - y0)) * (bottom - top)];
-    const inside = (x, low, high) => +Math.min(Math.max(x, low), high).toPrecision(4);
+    const inside = (x, low, high) => { // on the axis, to a hundredth of it
+      const digits = Math.max(0, 2 - Math.floor(Math.log10(high - low)));
+      return Math.min(Math.max(+x.toFixed(digits), low), high);
+    };
     const truth = box.querySelector(".predict-truth .truth").cloneNode();
     const line = draw("path", { class: "mine" });
     const grips = start.map(() => draw("g", { role: "slider", tabindex: 0 },
