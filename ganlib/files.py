@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import struct
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,7 +122,8 @@ def read_image(file: Any, name: str, mode: str = "RGB", size: int | None = None)
     try:
         with Image.open(file) as opened:
             image = _flat(ImageOps.exif_transpose(opened)).convert(mode)
-    except OSError as error:
+    # A broken PNG is a SyntaxError to Pillow, broken EXIF a struct.error, a bomb none of them.
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} cannot be read as an image ({error}); remove it") from error
     if size is not None:
         image = ImageOps.fit(image, (size, size))
