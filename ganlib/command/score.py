@@ -246,7 +246,7 @@ def _add_labels(found: dict[str, Scores], split: Split, drawn: Tensor, classes: 
 
 _BEST = {"Fréchet distance": "lowest", "kernel distance": "lowest", "copies": "0.5"}
 _LEGEND = [
-    "floor: other unseen data, which is what a perfect generator gets. Gaussian: it has the mean and",
+    "floor: other unseen data, which is what a perfect generator gets. Gaussian: the mean and the",
     "covariance of the data; shuffled: each number from another sample; ball: no feature at all.",
     "copies: the share nearer to a training sample than to as many unseen ones; 0.5 is none.",
 ]

@@ -23,7 +23,7 @@ from ganlib.command import models, pictures, sources
 from ganlib.command.arguments import command_parser, count, device, number, one_of, share
 from ganlib.command.models import Plan
 from ganlib.command.sources import Reading, Source, is_picture
-from ganlib.data import Mixture
+from ganlib.data import Mixture, Samples
 from ganlib.draws import Data
 from ganlib.losses import Loss
 from ganlib.options import averaged
@@ -210,8 +210,8 @@ def _plan(options: argparse.Namespace, source: Source) -> Plan:
 def _told(options: argparse.Namespace, source: Source, where: torch.device) -> dict[str, Any]:
     """What a model file says of how it was trained; defaults that depend on the data are here."""
     picture, rates = is_picture(source.shape), options.rate or []
-    endless = isinstance(source.samples, Mixture)
-    held = 0 if endless else sources.held_out(len(source.samples), options.hold_out)
+    samples = source.samples
+    held = sources.held_out(len(samples), options.hold_out) if isinstance(samples, Samples) else 0
     return {
         "data": source.samples.name, "fingerprint": sources.fingerprint(source.samples),
         "held_out": held, "loss": options.loss, "penalty": options.penalty or "none",
