@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 
 from ganlib import files, pairs
 from ganlib.checks import check_count
-from ganlib.files import OfflineError
+from ganlib.files import BrokenImageError, OfflineError
 
 __all__ = [
     "Labelled",
@@ -467,7 +467,7 @@ def image_folder(
         try:
             pixels.append(files.read_image(file, str(file), "L" if grey else "RGB", size))
             read.append(file)
-        except ValueError as error:
+        except BrokenImageError as error:
             if not skip_broken:
                 raise
             warnings.warn(f"skipped: {error}", stacklevel=2)

@@ -244,11 +244,11 @@ def _add_labels(found: dict[str, Scores], split: Split, drawn: Tensor, classes: 
     found["floor"]["right class"] = of_floor.accuracy
 
 
-_BEST = {"Fréchet distance": "lowest", "kernel distance": "lowest", "copies": "0.5"}
+_BEST = {"Fréchet distance": "lowest", "kernel distance": "lowest", "copies": "floor"}
 _LEGEND = [
     "floor: other unseen data, which is what a perfect generator gets. Gaussian: the mean and the",
     "covariance of the data; shuffled: each number from another sample; ball: no feature at all.",
-    "copies: the share nearer to a training sample than to as many unseen ones; 0.5 is none.",
+    "copies: the share nearer to a training sample than to as many unseen ones; of copies it is 1.",
 ]
 
 

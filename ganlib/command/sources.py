@@ -19,9 +19,20 @@ from ganlib import data
 from ganlib.checkpoint import digest
 from ganlib.command.arguments import known
 from ganlib.data import Mixture, Samples
+from ganlib.files import BrokenImageError
 from ganlib.scoring import split
 
-__all__ = ["NAMED", "Reading", "Source", "fingerprint", "held_out", "is_picture", "parts", "read"]
+__all__ = [
+    "NAMED",
+    "Reading",
+    "Source",
+    "fingerprint",
+    "held_out",
+    "is_picture",
+    "parts",
+    "read",
+    "refuse_idle",
+]
 
 #: The data sets that have a name.
 NAMED: dict[str, Callable[[], Samples | Mixture]] = {
@@ -121,22 +132,14 @@ def read(name: str, reading: Reading, *, skip_broken: bool = False) -> Source:
     Raises
     ------
     ValueError
-        For no such name or path (the nearest name is given), what cannot be read, or an option
-        that means nothing to these data.
+        For no such name or path (the nearest name is given), and what cannot be read.
     """
     path = Path(name).expanduser()
     if name in NAMED:
-        return _named(name, reading)
+        return Source(NAMED[name](), reading)
     if path.is_dir():
-        _refuse(reading, "a folder of pictures", "columns", "label")
-        reading = replace(reading, size=reading.size or _SIZE)
-        _tell_of_others(path)
-        found = data.image_folder(
-            path, reading.size or _SIZE, grey=reading.grey, skip_broken=skip_broken
-        )
-        return Source(found, reading)
+        return _folder(path, replace(reading, size=reading.size or _SIZE), skip_broken)
     if path.is_file() and path.suffix.lower() in _TABLES:
-        _refuse(reading, "a table of points", "size", "grey")
         return _table(path, reading)
     if path.is_file():
         raise ValueError(
@@ -147,25 +150,26 @@ def read(name: str, reading: Reading, *, skip_broken: bool = False) -> Source:
     raise AssertionError
 
 
-def _named(name: str, reading: Reading) -> Source:
-    _refuse(reading, f"the data set {name}", "grey", "columns", "label")
-    found = NAMED[name]()
-    if isinstance(found, Samples) and is_picture(found.values.shape[1:]):
-        side = found.values.shape[-1]
-        if reading.size not in (None, side):
-            raise ValueError(
-                f"{found.name} has pictures of {side} x {side}; --size {reading.size} is for a "
-                "folder of pictures: leave it out"
-            )
-        return Source(found, replace(reading, size=side))
-    _refuse(reading, f"the points of {name}", "size")
-    return Source(found, reading)
-
-
-def _refuse(reading: Reading, what: str, *options: str) -> None:
-    for option in options:
-        if getattr(reading, option):
+def refuse_idle(name: str, reading: Reading) -> None:
+    """Raise a ValueError for an option of a reading that means nothing to the data of this name."""
+    path = Path(name).expanduser()
+    what, means = f"the data set {name}", set[str]()
+    if name not in NAMED:
+        what = "a folder of pictures" if path.is_dir() else "a table of points"
+        means = {"size", "grey"} if path.is_dir() else {"columns", "label"}
+    for option in ("size", "grey", "columns", "label"):
+        if getattr(reading, option) and option not in means:
             raise ValueError(f"--{option} means nothing for {what}; leave it out")
+
+
+def _folder(path: Path, reading: Reading, skip_broken: bool) -> Source:
+    _tell_of_others(path)
+    assert reading.size is not None
+    try:
+        found = data.image_folder(path, reading.size, grey=reading.grey, skip_broken=skip_broken)
+    except BrokenImageError as error:
+        raise ValueError(f"{error}, or leave out what is broken: --skip-broken") from error
+    return Source(found, reading)
 
 
 def _tell_of_others(folder: Path) -> None:

@@ -134,6 +134,7 @@ def run(options: argparse.Namespace) -> None:
     precision = _precision(options.precision, where)
     _refuse(options)
     reading = Reading(options.size, options.grey, options.columns, options.label)
+    sources.refuse_idle(options.data, reading)
     source = sources.read(options.data, reading, skip_broken=options.skip_broken)
     plan = _plan(options, source)
     told = _told(options, source, where)
