@@ -417,7 +417,12 @@ def _cifar10_jpeg(path: Path, part: str) -> Samples:
 
 
 def image_folder(
-    path: str | os.PathLike[str], size: int = 32, *, grey: bool = False, skip_broken: bool = False
+    path: str | os.PathLike[str],
+    size: int = 32,
+    *,
+    grey: bool = False,
+    skip_broken: bool = False,
+    progress: bool | None = None,
 ) -> Samples:
     """Your own images: every JPEG or PNG below ``path``, cut square, scaled to ``size``.
 
@@ -435,6 +440,8 @@ def image_folder(
         One channel instead of three.
     skip_broken
         Leave out files that are no images, with a warning that names each, instead of an error.
+    progress
+        Show a progress bar: True, False, or None for a bar once two seconds have passed.
 
     Returns
     -------
@@ -463,7 +470,11 @@ def image_folder(
     if not found:
         raise ValueError(f"{root} holds no .jpg, .jpeg or .png file; give the folder above them")
     read, pixels = [], []
-    for file in tqdm(found, "reading", delay=_BAR_AFTER, leave=False, unit="picture"):
+    bar = tqdm(
+        found, "reading", disable=progress is False, delay=0 if progress else _BAR_AFTER,
+        leave=False, unit="picture", mininterval=0.5,
+    )  # fmt: skip
+    for file in bar:
         try:
             pixels.append(files.read_image(file, str(file), "L" if grey else "RGB", size))
             read.append(file)

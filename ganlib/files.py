@@ -125,6 +125,8 @@ def read_image(file: Any, name: str, mode: str = "RGB", size: int | None = None)
 
     try:
         with Image.open(file) as opened:
+            if size is not None:  # a photograph of 12 megapixels need not be decoded in full
+                opened.draft(None, (2 * size, 2 * size))
             image = _flat(ImageOps.exif_transpose(opened)).convert(mode)
     # A broken PNG is a SyntaxError to Pillow, broken EXIF a struct.error, a bomb none of them.
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:

@@ -234,9 +234,9 @@ def test_the_same_latent_in_every_class(trained, tmp_path, ganlib_command, monke
     seen = {}
     draw = models.Model.draw
 
-    def spy(self, z, classes):
+    def spy(self, z, classes, **how):
         seen.update(z=z, classes=classes)
-        return draw(self, z, classes)
+        return draw(self, z, classes, **how)
 
     monkeypatch.setattr(models.Model, "draw", spy)
     out = tmp_path / "same.png"
@@ -368,7 +368,7 @@ def test_a_copying_model_is_seen(trained, photographs, tmp_path, ganlib_command,
     source = sources.read(str(photographs), sources.Reading(size=8))
     told = models.load(trained, torch.device("cpu")).training
     training, _ = sources.parts(source.samples, told["held_out"], told["seed"])
-    monkeypatch.setattr(models.Model, "draw", lambda self, z, classes: training.values[: len(z)])
+    monkeypatch.setattr(models.Model, "draw", lambda self, z, *_, **__: training.values[: len(z)])
     ran = ganlib_command("score", trained, photographs, "--json", tmp_path / "score.json")
     assert ran.status == 0, ran.err
     scores = json.loads((tmp_path / "score.json").read_text())["scores"]
@@ -510,6 +510,16 @@ def test_a_diverged_run_is_said(tmp_path, ganlib_command) -> None:
     )  # fmt: skip
     assert ran.status == 2
     assert "diverged" in ran.err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path, ganlib_command, monkeypatch) -> None:
+    def pressed(*_, **__):
+        raise KeyboardInterrupt("stopped after step 3")
+
+    monkeypatch.setattr(train, "fit", pressed)
+    ran = ganlib_command("train", "ring", "--out", tmp_path)
+    assert ran.status == 130
+    assert ran.err == "stopped after step 3; the same command goes on from there\n"
 
 
 def test_the_process_ends_with_the_status_and_no_traceback(tmp_path) -> None:

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             command.run(options)
         except KeyboardInterrupt as stop:
-            _say(f"{stop or 'stopped'}; the same command goes on from the last checkpoint")
+            _say(f"{stop}; the same command goes on from there" if str(stop) else "stopped")
             return 130
         except (ValueError, OSError, FloatingPointError, MemoryError) as error:
             if options.traceback:

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 import ganlib
 from ganlib.command.arguments import known
@@ -177,10 +178,13 @@ class Model:
         rng = torch.Generator("cpu").manual_seed(seed)
         return latents(self.generator, self.plan.latent, like)(count, rng)
 
-    def draw(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
+    def draw(
+        self, z: Tensor, classes: Tensor | None = None, *, progress: bool | None = None
+    ) -> Tensor:
         """Samples of latents (N, ...), shape (N, *shape), on the CPU; class numbers (N,)."""
         made = []
-        for start in range(0, len(z), _CHUNK):
+        starts = range(0, len(z), _CHUNK)
+        for start in tqdm(starts, "drawing", disable=progress is False, delay=2.0, leave=False):
             part = z[start : start + _CHUNK]
             condition = None if classes is None else classes[start : start + _CHUNK]
             made.append(
@@ -303,7 +307,7 @@ def load(path: Path, device: torch.device, *, raw: bool = False) -> Model:
             f"{file} does not hold what its settings say ({str(error).splitlines()[0]}); it was "
             f"written by ganlib {metadata.get('ganlib', '?')}, this is {ganlib.__version__}"
         ) from error
-    generator.to(device).requires_grad_(True).eval()
+    generator.to(device).eval()
     version = metadata.get("ganlib", "?")
     return Model(file, version, generator, plan, reading, training, averaged)
 

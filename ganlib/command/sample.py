@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
         if classes is None:
             raise ValueError("--same is for a model by class; leave it out")
         z = z[torch.arange(options.count) // len(set(classes.tolist()))]
-    drawn = model.draw(z, classes)
+    drawn = model.draw(z, classes, progress=False if options.quiet else None)
     write = _write_pictures if is_picture(model.plan.shape) else _write_points
     told = write(options, model, drawn, classes)
     if not options.quiet:

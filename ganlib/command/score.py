@@ -77,7 +77,10 @@ class Split(NamedTuple):
 def run(options: argparse.Namespace) -> None:
     """Measure and print; ValueErrors for a file that is no model, and for too few or other data."""
     model = models.load(options.model, device(options.device), raw=options.raw)
-    source = sources.read(options.data, model.reading, skip_broken=options.skip_broken)
+    bar = False if options.quiet else None
+    source = sources.read(
+        options.data, model.reading, skip_broken=options.skip_broken, progress=bar
+    )
     if source.shape != model.plan.shape:
         raise ValueError(
             f"a sample of {source.samples.name} has shape {source.shape}, one of {model.path} "
@@ -100,8 +103,8 @@ def run(options: argparse.Namespace) -> None:
     }  # fmt: skip
     if classes is not None and split.judge is not None:
         _add_labels(found, split, drawn, classes)
-    if split.training is None:
-        notes = [*notes, "copies are not counted: these are not the data the model was trained on"]
+    if isinstance(source.samples, Samples):  # a distribution has nothing to copy
+        notes = [_NO_COPIES if split.training is None else _COPIES, *notes]
     if options.json:
         told = {
             "model": str(model.path), "ganlib": model.version, "data": source.samples.name,
@@ -111,7 +114,7 @@ def run(options: argparse.Namespace) -> None:
         models.write_whole(options.json, (json.dumps(told, indent=1) + "\n").encode())
     if not options.quiet:
         what = f"{len(drawn)} samples of each, compared with {len(drawn)} unseen ones of "
-        print("\n".join([what + source.samples.name, "", *_table(found), "", *_LEGEND, *notes]))
+        print("\n".join([what + source.samples.name, *_printed(found), *notes]))
 
 
 def _split(
@@ -245,19 +248,20 @@ def _add_labels(found: dict[str, Scores], split: Split, drawn: Tensor, classes: 
 
 
 _BEST = {"Fréchet distance": "lowest", "kernel distance": "lowest", "copies": "floor"}
-_LEGEND = [
-    "floor: other unseen data, which is what a perfect generator gets. Gaussian: the mean and the",
-    "covariance of the data; shuffled: each number from another sample; ball: no feature at all.",
-    "copies: the share nearer to a training sample than to as many unseen ones; of copies it is 1.",
-]
+_LEGEND = """\
+floor: other unseen data, which is what a perfect generator gets. Gaussian: the mean and the
+covariance of the data; shuffled: each number from another sample; ball: no feature at all."""
+_COPIES = "copies: the share nearer to a training sample than to as many unseen ones; of copies 1."
+_NO_COPIES = "copies are not counted: these are not the data that the model was trained on."
 
 
-def _table(found: dict[str, Scores]) -> list[str]:
+def _printed(found: dict[str, Scores]) -> list[str]:
     names = list(found["model"])
     wide = max(map(len, names))
-    head = " " * wide + "  best   " + "".join(f"{whose:>10}" for whose in found)
-    return [head] + [
+    head = " " * wide + "  best   " + "".join(f"{whose:>11}" for whose in found)
+    rows = [
         f"{name:{wide}}  {_BEST.get(name, 'highest'):7}"
-        + "".join(f"{scores[name]:10.4g}" for scores in found.values())
+        + "".join(f"{scores[name]:11.3g}" for scores in found.values())
         for name in names
     ]
+    return ["", head, *rows, "", _LEGEND]

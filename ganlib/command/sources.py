@@ -126,8 +126,10 @@ def parts(samples: Samples, held: int, seed: int) -> tuple[Samples, Samples | No
     return training, unseen
 
 
-def read(name: str, reading: Reading, *, skip_broken: bool = False) -> Source:
-    """The data of this name, or at this path.
+def read(
+    name: str, reading: Reading, *, skip_broken: bool = False, progress: bool | None = None
+) -> Source:
+    """The data of this name, or at this path; ``progress`` as for ``fit``.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def read(name: str, reading: Reading, *, skip_broken: bool = False) -> Source:
     if name in NAMED:
         return Source(NAMED[name](), reading)
     if path.is_dir():
-        return _folder(path, replace(reading, size=reading.size or _SIZE), skip_broken)
+        return _folder(path, replace(reading, size=reading.size or _SIZE), skip_broken, progress)
     if path.is_file() and path.suffix.lower() in _TABLES:
         return _table(path, reading)
     if path.is_file():
@@ -153,6 +155,8 @@ def read(name: str, reading: Reading, *, skip_broken: bool = False) -> Source:
 def refuse_idle(name: str, reading: Reading) -> None:
     """Raise a ValueError for an option of a reading that means nothing to the data of this name."""
     path = Path(name).expanduser()
+    if name not in NAMED and not path.exists():
+        return  # which is another mistake, and `read` says it
     what, means = f"the data set {name}", set[str]()
     if name not in NAMED:
         what = "a folder of pictures" if path.is_dir() else "a table of points"
@@ -162,11 +166,13 @@ def refuse_idle(name: str, reading: Reading) -> None:
             raise ValueError(f"--{option} means nothing for {what}; leave it out")
 
 
-def _folder(path: Path, reading: Reading, skip_broken: bool) -> Source:
+def _folder(path: Path, reading: Reading, skip_broken: bool, progress: bool | None) -> Source:
     _tell_of_others(path)
     assert reading.size is not None
     try:
-        found = data.image_folder(path, reading.size, grey=reading.grey, skip_broken=skip_broken)
+        found = data.image_folder(
+            path, reading.size, grey=reading.grey, skip_broken=skip_broken, progress=progress
+        )
     except BrokenImageError as error:
         raise ValueError(f"{error}, or leave out what is broken: --skip-broken") from error
     return Source(found, reading)

@@ -135,7 +135,8 @@ def run(options: argparse.Namespace) -> None:
     _refuse(options)
     reading = Reading(options.size, options.grey, options.columns, options.label)
     sources.refuse_idle(options.data, reading)
-    source = sources.read(options.data, reading, skip_broken=options.skip_broken)
+    bar = False if options.quiet else None
+    source = sources.read(options.data, reading, skip_broken=options.skip_broken, progress=bar)
     plan = _plan(options, source)
     told = _told(options, source, where)
     data = _data(source, plan, told)
@@ -152,7 +153,7 @@ def run(options: argparse.Namespace) -> None:
             options=[*([averaged(options.average)] if options.average else []), follow],
             autocast=precision, watch=keep, watch_every=options.save_every,
             checkpoint=options.out / CHECKPOINT, checkpoint_every=options.save_every,
-            progress=False if options.quiet else None,
+            progress=bar,
         )  # fmt: skip
     except RuntimeError as error:
         if "another run" not in str(error):
@@ -287,7 +288,7 @@ class _Keeper:
         models.save(path, self.plan, self.reading, told, self.generator, average)
         if is_picture(self.plan.shape):
             model = models.load(path, next(self.generator.parameters()).device)
-            shown = model.draw(model.latents(_SHOWN, 0), model.in_turn(_SHOWN))
+            shown = model.draw(model.latents(_SHOWN, 0), model.in_turn(_SHOWN), progress=False)
             drawn = self.folder / "progress" / f"step-{done:06}.png"
             pictures.write_grid(drawn, shown, pictures.columns(_SHOWN, self.plan.classes))
 
