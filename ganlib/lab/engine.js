@@ -32,8 +32,8 @@ export class Run {
     this.noise("normal", this.buffer("evaluation"), EVALUATION, 0);
     Object.assign(this, { step: 0, taken: { discriminator: 0, generator: 0 }, diverged: false, stride: 1 });
     this.loss = { d: NaN, g: NaN };
-    this.history = { step: [], d: [], g: [], modes: [], quality: [], divergence: [] };
-    if (!this.modes) this.history.modes = this.history.quality = null;
+    this.history = { step: [], d: [], g: [], modes: [], fair: [], quality: [], divergence: [] };
+    if (!this.modes) Object.assign(this.history, { modes: null, fair: null, quality: null });
     this.score();
   }
 
@@ -119,9 +119,8 @@ export class Run {
     history.g.push(this.loss.g);
     history.divergence.push(this.call("divergence").divergence[0]);
     if (this.modes) {
-      const { modes, quality } = this.call("coverage");
-      history.modes.push(modes[0]);
-      history.quality.push(quality[0]);
+      const scores = this.call("coverage");
+      for (const name of ["modes", "fair", "quality"]) history[name].push(scores[name][0]);
     }
     if (history.step.length <= spec.kept) return;
     this.stride *= 2; // every second one goes, and from now on every second one is left out

@@ -72,7 +72,7 @@ class Laboratory {
     const flip = (name, label, action) => control({ kind: "switch", name, label }, false, action);
     this.presets = spec.presets.map((preset) =>
       button(preset.title, () => this.choose(preset), { title: preset.claim }));
-    this.lesson = make("p", { className: "lab-lesson" });
+    this.lesson = make("div", { className: "lab-lesson" });
     this.play = button("Play", () => this.toggle(), { className: "live-button live-primary lab-play" });
     this.steps = [["One D step", "discriminator"], ["One G step", "generator"]].map(([label, player]) =>
       button(label, () => this.single(player)));
@@ -125,8 +125,9 @@ class Laboratory {
   }
 
   views() {
+    this.boxes = {};
     const list = legend(VIEWS.map(([name, label, mark]) => {
-      const box = make("input", { type: "checkbox", checked: this.state.show[name], onchange: () => {
+      const box = this.boxes[name] = make("input", { type: "checkbox", checked: this.state.show[name], onchange: () => {
         this.state.show[name] = box.checked;
         this.redraw();
       } });
@@ -177,7 +178,7 @@ class Laboratory {
     const shown = state.settings[state.edited];
     const preset = spec.presets.find((p) => p.name === state.preset);
     this.presets.forEach((b, i) => b.setAttribute("aria-pressed", spec.presets[i] === preset));
-    this.lesson.replaceChildren(...preset ? [preset.claim, " ", make("strong", {}, "Try: "), preset.try] : []);
+    if (preset !== this.taught) this.teach(preset);
     const over = runs.length > 0 && runs.every((run) => run.frame?.diverged), empty = this.empty();
     this.play.textContent = state.playing ? "Pause" : "Play";
     for (const b of [this.play, ...this.steps]) b.disabled = over || empty;
@@ -207,6 +208,22 @@ class Laboratory {
       + "its numbers are no longer finite. Reset starts again, a smaller rate may help.").join(" ");
     if (this.alert.textContent !== alarm) this.alert.textContent = alarm;
     this.note.textContent = empty ? "Draw a few points first: they are the target." : this.said ?? "";
+  }
+
+  // A lesson: what it claims and asks, and, folded, what came of it. What it speaks of is shown.
+  teach(preset) {
+    this.taught = preset;
+    const { claim, answer, table: { caption, columns, rows }, arrows } = preset;
+    const cells = (tag, list) => list.map((text, i) => make(i ? tag : "th", { scope: tag === "th" ? "col" : i ? "" : "row" }, text));
+    this.lesson.replaceChildren(
+      make("p", {}, claim, " ", make("strong", {}, "Try: "), preset.try),
+      make("details", { className: "live-more" }, make("summary", {}, "What came of it, counted"),
+        make("p", {}, answer),
+        make("div", { className: "live-tables", tabIndex: 0, role: "group", "aria-label": "Counts of this lesson" },
+          make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, ...cells("th", columns))),
+            make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells("td", row))))))));
+    if (arrows === null) return;
+    this.state.show.arrows = this.boxes.arrows.checked = true;
   }
 
   say(text) { this.note.textContent = this.said = text; }
@@ -360,7 +377,7 @@ class Laboratory {
     if (!this.numbers.open) return;
     const runs = this.runs.filter((run) => run.frame), modes = this.runs.some((run) => run.target.modes);
     const heads = [...runs.length > 1 ? ["run"] : [], "step", "loss of D", "loss of G", "divergence (nats)",
-      ...modes ? ["modes", "high quality"] : []];
+      ...modes ? ["modes", "fairly", "high quality"] : []];
     const cells = (tag, list) => list.map((text) => make(tag, tag === "th" ? { scope: "col" } : {}, String(text)));
     this.columns.replaceChildren(...cells("th", heads));
     this.rows.replaceChildren(...runs.flatMap((run) => run.rows()).map((row) => make("tr", {}, ...cells("td", row))));

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ganlib.lab.gan import lessons
 from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
 from ganlib.lab.gan.presets import PRESETS, preset_named
 from ganlib.lab.gan.run import Record, Run
@@ -144,6 +145,16 @@ class GanLab(Live):
         )
 
 
+def _lesson(name: str) -> dict[str, Any]:
+    preset, said = PRESETS[name], lessons.told(name)
+    return {
+        "name": name, "title": preset.title, "settings": preset.settings, "steps": preset.steps,
+        "claim": said.claim, "try": said.suggestion, "answer": said.answer,
+        "table": {"caption": said.caption, "columns": said.columns, "rows": said.rows},
+        "arrows": preset.arrows,
+    }  # fmt: skip
+
+
 def _spec(preset: str) -> dict[str, Any]:
     controls = [dict(control) for control in CONTROLS]
     for control in controls:
@@ -152,11 +163,7 @@ def _spec(preset: str) -> dict[str, Any]:
     return {
         "title": "A laboratory for GANs on the plane",
         "alt": "Data, generated samples and the discriminator's field, with the scores by step.",
-        "presets": [
-            {"name": name, "title": p.title, "claim": p.claim, "try": p.suggestion,
-             "settings": p.settings, "steps": p.steps}
-            for name, p in PRESETS.items()
-        ],
+        "presets": [_lesson(name) for name in PRESETS],
         "defaults": DEFAULTS,
         "controls": controls,
         "targets": {
