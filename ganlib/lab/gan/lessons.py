@@ -15,6 +15,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -60,7 +61,8 @@ class Row(NamedTuple):
         return [self.settings, self.digest, self.step, self.seed, *numbers]
 
 
-class Counted(NamedTuple):
+@dataclass(frozen=True)
+class Counted:
     """The runs of a trial, or the draws of a sampler."""
 
     label: str
@@ -69,14 +71,17 @@ class Counted(NamedTuple):
     runs: tuple[Scores, ...]
 
     @property
-    def count(self) -> str:
+    def said(self) -> str:
+        """The count as it came, such as "27 of 30"."""
         return "" if self.held is None else f"{self.held} of {len(self.runs)}"
 
     def median(self, score: str) -> str:
+        """The median of a score, in words."""
         values = self._values(score)
         return _said(score, statistics.median(values)) if values else "–"
 
     def range(self, score: str) -> str:
+        """A score from the least to the most, in words."""
         values = self._values(score)
         if not values:
             return "–"
@@ -111,7 +116,9 @@ def told(name: str) -> Told:
     target = settings(**preset.settings)["target"]
     anchors = samplers(target)
     numbers = {key: _numbers(found) for key, found in (trials | anchors).items()}
-    words = (text.format(**numbers) for text in (preset.claim, preset.suggestion, preset.answer))
+    claim, suggestion, answer = (
+        text.format(**numbers) for text in (preset.claim, preset.suggestion, preset.answer)
+    )
     steps = len({found.step for found in trials.values()}) > 1
     rows = []
     for found in [*trials.values(), *anchors.values()]:
@@ -120,10 +127,11 @@ def told(name: str) -> Told:
             median if median == spread else f"{median} ({spread})"
             for median, spread in ((found.median(s), found.range(s)) for s in preset.shown)
         ]
-        rows.append([head, found.count, *cells])
+        rows.append([head, found.said, *cells])
     seeds = f"seeds {SEEDS[0]} to {SEEDS[-1]}"
     caption = f"Medians and ranges over the {seeds}" + ("" if steps else f", step {preset.steps:,}")
-    return Told(*words, caption, ["", "claim holds", *(_TITLES[s] for s in preset.shown)], rows)
+    columns = ["", "claim holds", *(_TITLES[s] for s in preset.shown)]
+    return Told(claim, suggestion, answer, caption, columns, rows)
 
 
 def counted(name: str) -> dict[str, Counted]:
@@ -185,7 +193,8 @@ def in_words(chosen: Mapping[str, Any]) -> str:
 
 def read(path: Path) -> tuple[list[str], list[Row]]:
     """The lines that say when and by what, and the rows that are whole."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    text = path.read_text(encoding="utf-8")
+    lines = text[: text.rfind("\n") + 1].splitlines()  # an interrupted count may leave a part
     said = [line for line in lines if line.startswith("#")]
     table = csv.DictReader(line for line in lines if not line.startswith("#"))
     rows = [
@@ -194,7 +203,6 @@ def read(path: Path) -> tuple[list[str], list[Row]]:
             Scores(*(float(line[score] or "nan") for score in Scores._fields)),
         )
         for line in table
-        if None not in line.values()  # what an interrupted count left half-written
     ]  # fmt: skip
     return said, rows
 
@@ -216,7 +224,7 @@ def _runs(digest: str, step: int, what: str) -> tuple[Scores, ...]:
 
 
 def _numbers(found: Counted) -> SimpleNamespace:
-    numbers = {"held": found.count}
+    numbers = {"held": found.said}
     for score in _TITLES:
         numbers |= {score: found.median(score), f"{score}_range": found.range(score)}
     return SimpleNamespace(**numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -86,17 +87,17 @@ def pulls(record: Record) -> np.ndarray:
 
 def scores(record: Record) -> Scores:
     """What a run shows as it stands; the steps it has taken are a multiple of 50."""
-    nothing = [float("nan")] * len(Scores._fields)
-    if record.diverged:
-        return Scores(*nothing)
-    by_name = [
-        record.last(name) if record.history[name] is not None else float("nan")
-        for name in Scores._fields[:4]
-    ]
-    lengths, field = pulls(record), record.field.astype(float)
-    return Scores(
-        *by_name, lengths.mean(), lengths.max(), field.min(), field.max(), landings_left(record)
-    )
+    found = dict.fromkeys(Scores._fields, math.nan)
+    if not record.diverged:
+        lengths, field = pulls(record), record.field.astype(float)
+        found |= {
+            "divergence": record.last("divergence"), "pull": lengths.mean(),
+            "strongest": lengths.max(), "low": field.min(), "high": field.max(),
+        }  # fmt: skip
+        if record.history["modes"] is not None:
+            found |= {name: record.last(name) for name in ("modes", "fair", "quality")}
+            found["left"] = landings_left(record)
+    return Scores(**{name: float(value) for name, value in found.items()})
 
 
 _CHASE = {"rate_d": 1e-4}
