@@ -684,16 +684,22 @@ def test_arrows_are_on_and_of_true_length_where_a_lesson_asks_for_them(visit: Op
 
     def ink() -> float:
         """How much of the picture changes when the arrows go."""
-        with_arrows = canvas.evaluate("c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]")
+        with_arrows = canvas.evaluate(
+            "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+        )
         box.uncheck()
-        without = canvas.evaluate("c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]")
+        without = canvas.evaluate(
+            "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+        )
         box.check()
         return float((np.array(with_arrows) != np.array(without)).mean())
 
     faint = ink()
     move(page, "loss", "non-saturating")
     reach(page, state["step"] + 20)
-    assert ink() > max(20 * faint, 0.003)  # the pull is a thousand times as strong, and the picture says so
+    assert ink() > max(
+        20 * faint, 0.003
+    )  # the pull is a thousand times as strong, and the picture says so
     press(page, "Collapse")
     assert box.is_checked()  # the reader's own wish is left alone
     rest(page)

@@ -106,7 +106,9 @@ def test_a_changed_lesson_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     preset = PRESETS["healthy"]
     slower = preset._replace(settings={"rate_g": 2e-3})
     monkeypatch.setitem(PRESETS, "healthy", slower)
-    with pytest.raises(LookupError, match=f"lacks 30 of 30 runs .*'healthy'.*run `{command.COMMAND}"):
+    with pytest.raises(
+        LookupError, match=f"lacks 30 of 30 runs .*'healthy'.*run `{command.COMMAND}"
+    ):
         lessons.told("healthy")
     with pytest.raises(LookupError, match="lacks"):
         gan.GanLab("collapse")  # a page would print all lessons
@@ -155,7 +157,9 @@ def test_a_lesson_prints_its_counts_from_the_file(name: str) -> None:
 def test_words_that_are_no_count_hold_on_the_same_runs() -> None:
     wasserstein = lessons.counted("wasserstein")
     for score in ("span", "pull"):  # "Clipping is the flattest, no penalty the steepest"
-        for runs in zip(*(wasserstein[key].runs for key in ("clip", "itself", "none")), strict=True):
+        for runs in zip(
+            *(wasserstein[key].runs for key in ("clip", "itself", "none")), strict=True
+        ):
             values = [getattr(seen, score) for seen in runs]
             assert values == sorted(values), score
     squares = lessons.counted("least-squares")

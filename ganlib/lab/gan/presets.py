@@ -157,7 +157,7 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     "packing": Preset(
-        "A cure: packing",
+        "Packing",
         "The settings of the collapse, but D sees two samples at once. After 1,000 steps all 8 "
         "modes are covered, yet under 35 % of the samples are of high quality, in {itself.held} "
         "runs; the median is {itself.quality} (a featureless disc: {disc.quality}, a perfect "
@@ -209,16 +209,17 @@ PRESETS: dict[str, Preset] = {
         ("left", "modes", "quality", "divergence"),
     ),
     "r1": Preset(
-        "A cure: R1",
+        "R1 penalty",
         "The Wasserstein loss with the R1 penalty on two Gaussians. After 600 steps both are "
         "covered, and 80 % of the samples or more are of high quality, in {itself.held} runs (a "
         "featureless disc: {disc.quality}, one Gaussian: {gaussian.quality}, a perfect sampler: "
         "{perfect.quality}).",
-        "set the penalty to none, and train for 1,000 steps. Are both covered, and do they stay?",
-        "Without the penalty both are covered by that share of good samples in {none.held} runs "
-        "after 600 steps and in {none_later.held} after 1,000; with it in {later.held} after "
-        "1,000. Good samples are not all: the divergence with R1 is {itself.divergence} nats after "
-        "600 steps, of one Gaussian {gaussian.divergence}, of a perfect sampler "
+        "set the penalty to none, and train for 1,000 steps. Are both covered now?",
+        "Without the penalty the claim holds in {none.held} runs after 600 steps and in "
+        "{none_later.held} after 1,000, where {none_later.modes} mode is covered in the median and "
+        "{none_later.quality} of the samples are of high quality; with it in {later.held} after "
+        "1,000. Good samples are not all: with R1 the divergence is {itself.divergence} nats after "
+        "600 steps, that of one Gaussian {gaussian.divergence}, of a perfect sampler "
         "{perfect.divergence}.",
         {"loss": "wasserstein", "target": "two", "penalty": "r1"},
         600,
@@ -283,8 +284,8 @@ PRESETS: dict[str, Preset] = {
         "back to the data, to first order. How many modes now? Then set c = 1.",
         "-1, 1, 0: {half_way.modes} modes in the median ({half_way.modes_range}), "
         "{half_way.quality} of high quality, and the claim holds in {half_way.held} runs. "
-        "-1, 1, 1, with the same D: {at_real.modes} modes ({at_real.modes_range}), "
-        "{at_real.quality}, and it holds in {at_real.held}.",
+        "-1, 1, 1, with the same D: {at_real.modes} modes, {at_real.quality} of high quality, and "
+        "it holds in {at_real.held}.",
         {"loss": "least-squares"},
         800,
         _eight_and_better,
