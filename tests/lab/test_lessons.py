@@ -1,4 +1,4 @@
-"""The lessons of the laboratory: each number in their texts is a count of runs that can be redone."""
+"""The lessons of the laboratory: their numbers are counts of runs that can be made again."""
 
 from __future__ import annotations
 

@@ -201,7 +201,8 @@ PRESETS: dict[str, Preset] = {
         "still come and go?",
         "At equal rates they came and went in {equal.held} runs, and at the end {equal.quality} "
         "were of high quality ({equal.quality_range}); with the slow D {itself.quality} "
-        "({itself.quality_range}).",
+        "({itself.quality_range}). A featureless disc has {disc.quality}, a perfect sampler "
+        "{perfect.quality}.",
         _CHASE,
         1000,
         _came_and_went,
