@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("ziglang")
 pytest.importorskip("wasmtime")
@@ -682,17 +685,17 @@ def test_arrows_are_on_and_of_true_length_where_a_lesson_asks_for_them(visit: Op
     assert readings.inner_text().endswith("(arrows of true length, cut at 0.35)")
     canvas = lab(page).locator(".lab-plane canvas")
 
+    def picture() -> np.ndarray:
+        png = canvas.evaluate("c => c.toDataURL().split(',')[1]")
+        return np.array(Image.open(io.BytesIO(base64.b64decode(png))))
+
     def ink() -> float:
         """How much of the picture changes when the arrows go."""
-        with_arrows = canvas.evaluate(
-            "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
-        )
+        full = picture()
         box.uncheck()
-        without = canvas.evaluate(
-            "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
-        )
+        without = picture()
         box.check()
-        return float((np.array(with_arrows) != np.array(without)).mean())
+        return float((full != without).mean())
 
     faint = ink()
     move(page, "loss", "non-saturating")
