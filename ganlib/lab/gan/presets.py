@@ -250,7 +250,7 @@ PRESETS: dict[str, Preset] = {
                 "non-saturating", {"loss": "non-saturating"}, 100, lambda seen: seen.pull > 1
             )
         },
-        ("pull", "strongest", "modes", "quality"),
+        ("pull", "strongest", "modes"),
         1.0,
     ),
     "wasserstein": Preset(
