@@ -462,8 +462,9 @@ def test_every_setting_has_a_control_and_every_preset_its_settings() -> None:
 
 def test_the_still_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     preset = gan.PRESETS["collapse"]
+    lab = gan.GanLab("collapse", compare={"pack": 2})
     monkeypatch.setitem(gan.PRESETS, "collapse", preset._replace(steps=100))
-    still = gan.GanLab("collapse", compare={"pack": 2}).still()
+    still = lab.still()
     assert still.image.startswith(b"\x89PNG")
     assert "After 100 steps" in still.alt
     assert "a perfect sampler" in still.alt
