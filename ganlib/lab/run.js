@@ -36,9 +36,9 @@ export class Run {
     };
     this.losses = chart("Losses", "Losses by step",
       [{ role: "critic", label: "D" }, { role: "fake", label: "G" }]);
-    this.shares = chart("Share of", "Share of the modes covered and of high-quality samples, by step",
+    this.shares = chart("Share of", "Shares by step",
       [{ role: "theory", label: "modes" }, { role: "fake", label: "high quality" }]);
-    this.divergence = chart("Divergence (nats)", "Jensen-Shannon divergence by step",
+    this.divergence = chart("Divergence (nats)", "Divergence by step",
       [{ role: "accent", label: "run" }, { role: "ink", label: "perfect" }]);
     this.charts = [this.losses, this.shares, this.divergence];
     this.title = make("h4", { className: "lab-run-title" });
@@ -121,7 +121,7 @@ export class Run {
       [[divergence, "accent"]], [{ kind: "rule", y: median, role: "ink" }]);
     const words = this.words();
     if (lab.state.show.field) words.push(`D from ${extent(frame.field).map((v) => decimal(v, 2)).join(" to ")}`);
-    if (lab.state.show.arrows) words.push(pulled(pulls(frame.arrows, lab.taught?.arrows)));
+    if (lab.state.show.arrows) words.push(pulls(frame.arrows, lab.taught?.arrows).said);
     this.readings.textContent = words.join(" \u00b7 ");
     this.title.textContent = this.name;
     this.plane.canvas.setAttribute("aria-label",
@@ -158,7 +158,7 @@ export class Run {
     for (const [name, value] of [["D", loss.d], ["G", loss.g]])
       if (!Number.isNaN(value)) words.push(`loss of ${name} ${decimal(value, 2)}`);
     if (history.modes)
-      words.push(`${last("modes")} of ${target.modes} modes, ${last("fair")} fairly`, `${percent(last("quality"))} high quality`);
+      words.push(`${last("modes")} of ${target.modes} modes, ${last("fair")} fair`, `${percent(last("quality"))} high quality`);
     return [...words, `divergence ${decimal(last("divergence"))} (a perfect sampler: ${decimal(floor.median)})`];
   }
 
@@ -202,14 +202,9 @@ function mesh(map) {
 function pulls(arrows, factor) {
   const [x, y, u, v] = [0, 1, 2, 3].map((i) => every(arrows, i, 4));
   const lengths = u.map((_, i) => Math.hypot(u[i], v[i])), longest = extent(lengths)[1];
-  const scales = lengths.map((length) => (factor ? Math.min(factor, LONG / length) : LONG / (longest || 1)));
+  const along = (d) => d.map((value, i) => value * (factor ? Math.min(factor, LONG / lengths[i]) : LONG / (longest || 1)));
   const mean = lengths.reduce((a, b) => a + b) / lengths.length;
-  const along = (d) => d.map((value, i) => value * scales[i]);
-  return { kind: "arrows", role: "ink", x, y, dx: along(u), dy: along(v), longest, mean, factor };
-}
-
-function pulled({ longest, mean, factor }) {
-  const drawn = !factor ? "the longest arrow is always equally long"
-    : factor === 1 ? `arrows of true length, cut at ${LONG}` : `arrows ${factor} times as long, cut at ${LONG}`;
-  return `mean pull ${decimal(mean)}, strongest pull ${decimal(longest)} (${drawn})`;
+  const drawn = factor ? `\u00d7 ${factor}, cut at ${LONG}` : "scaled to fit";
+  const said = `mean pull ${decimal(mean)}, strongest pull ${decimal(longest)} (arrows ${drawn})`;
+  return { kind: "arrows", role: "ink", x, y, dx: along(u), dy: along(v), said };
 }

@@ -44,7 +44,7 @@ def in_words(record: Record) -> str:
     if record.history["modes"] is not None:
         modes = TARGETS[record.settings["target"]].modes
         words += (
-            f" {record.last('modes'):.0f} of {modes} modes, {record.last('fair'):.0f} fairly, "
+            f" {record.last('modes'):.0f} of {modes} modes, {record.last('fair'):.0f} fair, "
             f"{100 * record.last('quality'):.0f} % of high quality,"
         )
     return (

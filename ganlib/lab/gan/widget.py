@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,9 +150,11 @@ def _lesson(name: str) -> dict[str, Any]:
     preset, said = PRESETS[name], lessons.told(name)
     return {
         "name": name, "title": preset.title, "settings": preset.settings, "steps": preset.steps,
-        "claim": said.claim, "try": said.suggestion, "answer": said.answer,
-        "table": {"caption": said.caption, "columns": said.columns, "rows": said.rows},
-        "arrows": preset.arrows,
+        "claim": said.claim, "try": said.suggestion, "arrows": preset.arrows,
+        "more": "<summary>What came of it, counted</summary>"
+                f"<p>{html.escape(said.answer)}</p>"
+                '<div class="live-tables" tabindex="0" role="group" aria-label="Counts">'
+                f"{table(said.caption, said.columns, said.rows)}</div>",
     }  # fmt: skip
 
 
