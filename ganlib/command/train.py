@@ -288,9 +288,11 @@ class _Keeper:
         models.save(path, self.plan, self.reading, told, self.generator, average)
         if is_picture(self.plan.shape):
             model = models.load(path, next(self.generator.parameters()).device)
-            shown = model.draw(model.latents(_SHOWN, 0), model.in_turn(_SHOWN), progress=False)
+            columns = pictures.columns(_SHOWN, self.plan.classes)
+            count = _SHOWN // columns * columns
+            shown = model.draw(model.latents(count, 0), model.in_turn(count), progress=False)
             drawn = self.folder / "progress" / f"step-{done:06}.png"
-            pictures.write_grid(drawn, shown, pictures.columns(_SHOWN, self.plan.classes))
+            pictures.write_grid(drawn, shown, columns)
 
 
 def _write_losses(path: Path, history: History) -> None:
