@@ -488,7 +488,7 @@ def image_folder(
     classes = tuple(sorted(set(parents)))
     labels = _classes([classes.index(name) for name in parents])
     return Samples(
-        root.name, _images(pixels), labels if len(labels) == len(read) else None, classes
+        root.absolute().name, _images(pixels), labels if len(labels) == len(read) else None, classes
     )
 
 

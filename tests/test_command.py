@@ -364,6 +364,20 @@ def test_scores_stand_beside_their_floor_and_anchors(
         assert "FID" not in line
 
 
+def test_one_average_picture_has_the_frechet_distance_1(
+    trained, photographs, tmp_path, ganlib_command, monkeypatch
+) -> None:
+    def average(model, reference, seed):
+        return reference.values.mean(0).expand_as(reference.values), None
+
+    monkeypatch.setattr(score, "_drawn", average)
+    ran = ganlib_command("score", trained, photographs, "--json", tmp_path / "score.json")
+    assert ran.status == 0, ran.err
+    scores = json.loads((tmp_path / "score.json").read_text())["scores"]
+    assert scores["model"]["Fréchet distance"] == pytest.approx(1, rel=1e-4)
+    assert scores["floor"]["Fréchet distance"] < 1
+
+
 def test_a_copying_model_is_seen(trained, photographs, tmp_path, ganlib_command, monkeypatch):
     source = sources.read(str(photographs), sources.Reading(size=8))
     told = models.load(trained, torch.device("cpu")).training

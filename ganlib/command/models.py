@@ -239,7 +239,7 @@ def save(
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its name, then give it the name: nobody reads half of it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.partial")  # of a killed run: the next one writes over it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:

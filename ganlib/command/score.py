@@ -195,12 +195,14 @@ FEATURES: dict[str, Callable[[Split], tuple[Features, list[str]]]] = {
 
 def _distances(features: Features, split: Split) -> Callable[[Tensor], Scores]:
     real = features(split.reference.values)
+    unit = real.var(0).mean().sqrt().clamp(min=torch.finfo(real.dtype).tiny)
+    real = real / unit
 
     def measure(samples: Tensor) -> Scores:
-        fake = features(samples)
+        fake = features(samples) / unit
         near = metrics.precision_recall(real, fake)
         return {
-            "Fréchet distance": metrics.frechet_distance(real, fake),
+            "Fréchet distance": metrics.frechet_distance(real, fake) / real.shape[1],
             "kernel distance": metrics.kernel_distance(real, fake).value,
             "precision": near.precision, "recall": near.recall,
             "coverage": metrics.density_coverage(real, fake).coverage,
@@ -250,7 +252,8 @@ def _add_labels(found: dict[str, Scores], split: Split, drawn: Tensor, classes: 
 _BEST = {"Fréchet distance": "lowest", "kernel distance": "lowest", "copies": "floor"}
 _LEGEND = """\
 floor: other unseen data, which is what a perfect generator gets. Gaussian: the mean and the
-covariance of the data; shuffled: each number from another sample; ball: no feature at all."""
+covariance of the data; shuffled: each number from another sample; ball: no feature at all.
+Features have variance 1; a Fréchet distance of 1 is what the one average sample gets."""
 _COPIES = "copies: the share nearer to a training sample than to as many unseen ones; of copies 1."
 _NO_COPIES = "copies are not counted: these are not the data that the model was trained on."
 
