@@ -330,6 +330,15 @@ def test_a_table_that_is_no_table_of_points(text, words, tmp_path, ganlib_comman
     assert all(word in ran.err for word in ("bad.csv", *words)), ran.err
 
 
+def test_a_small_table_by_class_needs_no_options(tmp_path, ganlib_command) -> None:
+    options = ["--out", tmp_path / "run", "--steps", 2, "--quiet", "--conditional"]
+    assert ganlib_command("train", "iris", *options).status == 0
+    ran = ganlib_command("sample", tmp_path / "run", "--out", tmp_path / "iris.csv")
+    assert ran.status == 0, ran.err
+    assert "virginica" in (tmp_path / "iris.csv").read_text()
+    assert ganlib_command("score", tmp_path / "run", "iris").status == 0
+
+
 def test_a_toy_is_scored_by_its_modes(tmp_path, ganlib_command) -> None:
     options = ["--out", tmp_path / "run", "--steps", 5, "--batch", 16, "--quiet"]
     assert ganlib_command("train", "ring", *options).status == 0

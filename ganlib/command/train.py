@@ -117,7 +117,11 @@ def parser() -> argparse.ArgumentParser:
     add = how.add_argument
     add("--steps", type=count(), default=5000, help="of the generator (default 5000); a run that "
         "is done goes on if asked for more")  # fmt: skip
-    add("--batch", type=count(2), help="samples a step (default 64; 256 for points)")
+    add(
+        "--batch",
+        type=count(2),
+        help="samples a step (default 64; for points 256, half of them at most)",
+    )
     add("--critic-steps", type=count(), default=1, help="of the discriminator for each (default 1)")
     add("--rate", type=number(), nargs="+", metavar="RATE", help="Adam's rate, or two: "
         "generator's and discriminator's (default 0.0002; 0.001 for points)")  # fmt: skip
@@ -212,13 +216,15 @@ def _plan(options: argparse.Namespace, source: Source) -> Plan:
 def _told(options: argparse.Namespace, source: Source, where: torch.device) -> dict[str, Any]:
     """What a model file says of how it was trained; defaults that depend on the data are here."""
     picture, rates = is_picture(source.shape), options.rate or []
-    samples = source.samples
-    held = sources.held_out(len(samples), options.hold_out) if isinstance(samples, Samples) else 0
+    samples, held, few = source.samples, 0, 256
+    if isinstance(samples, Samples):
+        held = sources.held_out(len(samples), options.hold_out)
+        few = max(2, min(few, (len(samples) - held) // 2))
     return {
         "data": source.samples.name, "fingerprint": sources.fingerprint(source.samples),
         "held_out": held, "loss": options.loss, "penalty": options.penalty or "none",
         "penalty_weight": options.penalty_weight,
-        "batch": options.batch or (64 if picture else 256),
+        "batch": options.batch or (64 if picture else few),
         "rates": (rates or [2e-4 if picture else 1e-3]) * (1 if len(rates) == 2 else 2),
         "critic_steps": options.critic_steps, "average": options.average, "seed": options.seed,
         "precision": options.precision, "device": where.type, "torch": torch.__version__,
