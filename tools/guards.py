@@ -49,6 +49,8 @@ FENCE = re.compile(r"^\s*(`{3,}|:{3,})(.*)$")
 LABEL = re.compile(
     r"^\s*(?::label:|:name:|name:)\s*(\S+)\s*$|^\(([\w-]+)\)=\s*$|\$\$\s*\(([\w-]+)\)", re.M
 )
+#: a page that was split off -> the page it was a part of; what moved with it keeps its labels
+SPLIT_FROM = {"equilibrium": "the-game"}
 PREDICT = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{predict\}", re.M)
 OLD_BOX = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{admonition\}\s*(Predict.*)$", re.M | re.I)
 LONG_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", *CHECKED_BY.values()}
@@ -230,12 +232,13 @@ def words(page: Page) -> Iterator[str]:
 def labels_carry_name(page: Page) -> Iterator[str]:
     """Labels of a chapter carry its name, so that no two chapters collide."""
     name = page.name.rsplit("/", 1)[-1]
+    names = {name, SPLIT_FROM.get(name, name)}
     for match in LABEL.finditer(page.text):
         label = next(group for group in match.groups() if group)
         if label == "python3":
             continue
         kind, _, rest = label.partition("-")
-        if not kind or not (rest == name or rest.startswith(f"{name}-")):
+        if not kind or not any(rest == one or rest.startswith(f"{one}-") for one in names):
             yield f"label {label!r}: expected {kind or 'kind'}-{name}-..."
 
 
