@@ -41,6 +41,17 @@ Then
 assert 1 + 1 == 2
 ```
 
+````{prf:observation} Counted
+:label: obs-sample-count
+Of 3 runs 3 ended.
+````
+
+```{code-cell} ipython3
+:tags: [claim-check]
+# checks: obs-sample-count
+assert len(runs) == 3
+```
+
 ```{code-cell} ipython3
 ---
 mystnb:
@@ -52,6 +63,12 @@ mystnb:
 ---
 plt.plot([0, 1])
 ```
+
+## What to remember
+
+- Two: {prf:ref}`thm-sample-sum`, of which one
+  does not know {cite:p}`more`.
+- All of them: {prf:ref}`obs-sample-count`.
 
 Found a mistake? See {doc}`/book/back/errata`.
 """
@@ -87,7 +104,7 @@ def test_every_page_is_in_the_contents_and_every_entry_exists() -> None:
 
 
 def test_the_good_page_passes_every_guard(tmp_path: Path) -> None:
-    page, notebooks = sample(tmp_path, GOOD, ran=2)
+    page, notebooks = sample(tmp_path, GOOD, ran=3)
     assert list(guards.cells_run(page, notebooks)) == []
     assert list(guards.figures_described(page, notebooks)) == []
     assert list(guards.cost_measured(page, notebooks)) == []
@@ -98,12 +115,12 @@ def test_the_good_page_passes_every_guard(tmp_path: Path) -> None:
 def test_a_swallowed_cell_is_noticed(tmp_path: Path) -> None:
     # The theorem's fence as long as the one inside it: it ends early, and the directive after the
     # stray closing fence opens inside a plain code block.
-    text = GOOD.replace("````\n", "```\n").replace("````{prf", "```{prf")
+    text = GOOD.replace("````\n", "```\n", 1).replace("````{prf", "```{prf", 1)
     page, _ = sample(tmp_path, text)
     read = len(code_cells(page.notebook()))
     page, notebooks = sample(tmp_path, text, ran=read)
-    assert read < page.directives == 2
-    assert "2 code-cell directives" in next(guards.cells_run(page, notebooks))
+    assert read < page.directives == 3
+    assert "3 code-cell directives" in next(guards.cells_run(page, notebooks))
 
 
 def test_a_cell_that_did_not_run_is_noticed(tmp_path: Path) -> None:
@@ -114,27 +131,47 @@ def test_a_cell_that_did_not_run_is_noticed(tmp_path: Path) -> None:
 PLANTED = {
     "no check cell": (
         GOOD.replace("derivation-check", "other"),
-        "theorems_checked",
+        "statements_checked",
         "has no check",
     ),
     "wrong label checked": (
         GOOD.replace("# checks: thm-sample-sum", "# checks: thm-sample-other"),
-        "theorems_checked",
+        "statements_checked",
         "no statement above",
     ),
     "check in the next section": (
         GOOD.replace("```{code-cell} ipython3\n:tags", "## Next\n\n```{code-cell} ipython3\n:tags"),
-        "theorems_checked",
+        "statements_checked",
         "has no check",
+    ),
+    "observation without a check": (
+        GOOD.replace("[claim-check]", "[hide-input]"),
+        "statements_checked",
+        "put a code cell tagged claim-check",
+    ),
+    "observation checked as a theorem is": (
+        GOOD.replace("[claim-check]", "[derivation-check]"),
+        "statements_checked",
+        "needs a cell tagged claim-check",
+    ),
+    "claim asserts nothing": (
+        GOOD.replace("assert len(runs) == 3", "print(len(runs))"),
+        "statements_checked",
+        "a claim-check cell that asserts nothing",
+    ),
+    "summary refers to nothing": (
+        GOOD.replace("Two: {prf:ref}`thm-sample-sum`", "Two"),
+        "summary_refers",
+        "'- Two, of which one does not",
     ),
     "nothing asserted": (
         GOOD.replace("assert 1 + 1 == 2", "print(1 + 1)"),
-        "theorems_checked",
+        "statements_checked",
         "asserts nothing",
     ),
     "no label": (
         GOOD.replace(":label: thm-sample-sum\n", ""),
-        "theorems_checked",
+        "statements_checked",
         "without :label:",
     ),
     "no alternative text": (

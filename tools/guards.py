@@ -39,12 +39,16 @@ PLACEHOLDERS = re.compile(
     r"\b(TODO|FIXME|TBD|XXX)\b|\b(placeholder|lorem ipsum|coming soon)\b", re.I
 )
 BANNED_CODE = re.compile(r"\bpip3?\s+install\b|filterwarnings|cuda:\d|/work/|/tmp/|(?<!\w)/home/")
-STATEMENT = re.compile(r"^(?:`{3,}|:{3,})\{prf:(theorem|proposition|lemma|corollary)\}")
+#: what each numbered statement needs in its own section: the tag of the cell that checks it
+CHECKED_BY = dict.fromkeys(("theorem", "proposition", "lemma", "corollary"), "derivation-check")
+CHECKED_BY["observation"] = "claim-check"
+STATEMENT = re.compile(rf"^(?:`{{3,}}|:{{3,}})\{{prf:({'|'.join(CHECKED_BY)})\}}")
+REFERENCE = re.compile(r"\{(?:prf:ref|numref|eq|ref)\}`")
 FENCE = re.compile(r"^\s*(`{3,}|:{3,})(.*)$")
 LABEL = re.compile(
     r"^\s*(?::label:|:name:|name:)\s*(\S+)\s*$|^\(([\w-]+)\)=\s*$|\$\$\s*\(([\w-]+)\)", re.M
 )
-LONG_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", "derivation-check"}
+LONG_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", *CHECKED_BY.values()}
 
 
 def _tags(cell: NotebookNode) -> set[str]:
@@ -86,31 +90,32 @@ def cells_run(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
         )
 
 
-def theorems_checked(page: Page) -> Iterator[str]:
-    """Each theorem, proposition, lemma and corollary has a check cell in its own section."""
-    waiting: dict[str, int] = {}
-    known: set[str] = set()
+def statements_checked(page: Page) -> Iterator[str]:
+    """Each numbered statement has a check cell in its own section, tagged as its kind needs."""
+    waiting: dict[str, tuple[str, int]] = {}  # label -> tag of its check, line
+    known: dict[str, str] = {}
     lines = page.text.splitlines()
     number = 0
 
     def overdue() -> Iterator[str]:
-        for label, line in waiting.items():
+        for label, (tag, line) in waiting.items():
             yield (
                 f"line {line}: statement {label} has no check: put a code cell tagged "
-                f"derivation-check whose first line is `# checks: {label}` before the next section"
+                f"{tag} whose first line is `# checks: {label}` before the next section"
             )
         waiting.clear()
 
     while number < len(lines):
         line = lines[number]
-        if STATEMENT.match(line):
+        statement = STATEMENT.match(line)
+        if statement:
             options = itertools.takewhile(lambda text: text.startswith(":"), lines[number + 1 :])
             label = re.search(r"^:label:\s*(\S+)", "\n".join(options), re.M)
             if label is None:
                 yield f"line {number + 1}: a numbered statement without :label:"
             else:
-                waiting[label[1]] = number + 1
-                known.add(label[1])
+                known[label[1]] = CHECKED_BY[statement[1]]
+                waiting[label[1]] = known[label[1]], number + 1
         elif re.match(r"#{1,2} ", line):
             yield from overdue()
         fence = FENCE.match(line)
@@ -119,20 +124,39 @@ def theorems_checked(page: Page) -> Iterator[str]:
             while end < len(lines) and lines[end].strip() != fence[1]:
                 end += 1
             body = lines[number + 1 : end]
-            if any("derivation-check" in text for text in body):
-                named = [text for text in body if text.startswith("# checks:")]
-                if not named:
-                    yield f"line {number + 1}: a derivation-check cell names nothing it checks"
-                for label_name in ",".join(n.split(":", 1)[1] for n in named).split(","):
-                    if label_name.strip() and label_name.strip() not in known:
-                        yield f"line {number + 1}: checks {label_name.strip()}, no statement above"
-                    waiting.pop(label_name.strip(), None)
-                asserts = ("assert", "proofs.", "raises")
-                if not any(word in text for text in body for word in asserts):
-                    yield f"line {number + 1}: a derivation-check cell that asserts nothing"
+            for tag in sorted(set(CHECKED_BY.values())):
+                if any(tag in text for text in body):
+                    yield from _check_cell(body, tag, number + 1, known, waiting)
             number = end
         number += 1
     yield from overdue()
+
+
+def _check_cell(
+    body: list[str], tag: str, line: int, known: dict[str, str], waiting: dict[str, Any]
+) -> Iterator[str]:
+    """What is wrong with one check cell; what it checks no longer waits."""
+    named = [text.split(":", 1)[1] for text in body if text.startswith("# checks:")]
+    if not named:
+        yield f"line {line}: a {tag} cell names nothing it checks"
+    for label in filter(None, (name.strip() for name in ",".join(named).split(","))):
+        if label not in known:
+            yield f"line {line}: checks {label}, no statement above"
+        elif known[label] != tag:
+            yield f"line {line}: checks {label}, which needs a cell tagged {known[label]}"
+        else:
+            waiting.pop(label, None)
+    if not any(word in text for text in body for word in ("assert", "proofs.", "raises")):
+        yield f"line {line}: a {tag} cell that asserts nothing"
+
+
+def summary_refers(page: Page) -> Iterator[str]:
+    """Each line of "What to remember" refers to the statement, observation or figure it repeats."""
+    section = re.search(r"^## What to remember\n(.*?)(?=^#{1,2} |\Z)", page.text, re.M | re.S)
+    for item in re.split(r"^(?=[-*] |\d+\. )", section[1] if section else "", flags=re.M)[1:]:
+        item = re.split(r"\n\s*\n", item)[0]
+        if not REFERENCE.search(item):
+            yield f"What to remember: {' '.join(item.split())[:60]!r} refers to no statement"
 
 
 def figures_described(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
@@ -260,7 +284,8 @@ GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
     for guard in (
         cells_run,
         cost_measured,
-        theorems_checked,
+        statements_checked,
+        summary_refers,
         figures_described,
         cells_small,
         words,
