@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import nbformat
+import predict_sample
 import pytest
 
 from tools import guards
@@ -39,6 +40,7 @@ Then
 :tags: [derivation-check]
 # checks: thm-sample-sum
 assert 1 + 1 == 2
+glue("sample-two", 2.0, display=False)
 ```
 
 ````{prf:observation} Counted
@@ -63,6 +65,35 @@ mystnb:
 ---
 plt.plot([0, 1])
 ```
+
+````{predict}
+:label: pre-sample-sum
+:kind: choice
+:answer: 2
+:judged: thm-sample-sum, fig-sample-line
+How much is it?
+
+- One.
+- Two.
+
+--- answer
+
+Two, by {prf:ref}`thm-sample-sum`.
+````
+
+````{predict}
+:label: pre-sample-number
+:kind: number
+:answer: sample-two
+:low: 0
+:high: 3
+:judged: thm-sample-sum
+And as a number?
+
+--- answer
+
+The same.
+````
 
 ## What to remember
 
@@ -211,8 +242,66 @@ PLANTED = {
     ),
     "cost not measured": (GOOD, "cost_measured", "no measured CPU seconds"),
     "no errata link": (GOOD.replace("Found a mistake?", "The end."), "framed", "last line"),
+    "an old box": (
+        GOOD.replace("Then\n", "```{admonition} Predict before you run\n:class: tip\nTwo?\n```\n"),
+        "predictions_resolved",
+        "line 20: the box 'Predict before you run'",
+    ),
+    "no right option": (
+        GOOD.replace(":answer: 2\n", ":answer: 3\n"),
+        "predictions_resolved",
+        "from 1 to 2",
+    ),
+    "no answer": (
+        GOOD.replace("--- answer\n\nTwo", "Two"),
+        "predictions_resolved",
+        "no answer: a line",
+    ),
+    "no kind": (GOOD.replace(":kind: number\n", ""), "predictions_resolved", "expected one of"),
+    "no label of a prediction": (
+        GOOD.replace(":label: pre-sample-sum\n", ""),
+        "predictions_resolved",
+        ":label: missing",
+    ),
+    "nothing judges": (
+        GOOD.replace(":judged: thm-sample-sum\n", ""),
+        "predictions_resolved",
+        ":judged: missing",
+    ),
+    "judged by nothing": (
+        GOOD.replace(":judged: thm-sample-sum\n", ":judged: thm-sample-gone\n"),
+        "predictions_resolved",
+        "judged by thm-sample-gone",
+    ),
+    "not glued": (
+        GOOD.replace(":answer: sample-two", ":answer: sample-three"),
+        "predictions_resolved",
+        "no cell of the page glues",
+    ),
+    "an option of no kind": (
+        GOOD.replace(":low: 0\n", ":lowest: 0\n"),
+        "predictions_resolved",
+        "unknown for the kind number: lowest",
+    ),
+    "a prediction with a title": (
+        GOOD.replace("{predict}\n:label: pre-sample-sum", "{predict} Sum\n:label: pre-sample-sum"),
+        "predictions_resolved",
+        "nobody reads it",
+    ),
     "no title label": (GOOD.replace("(ch-sample)=", "(ch-other)="), "framed", "no label"),
 }
+
+
+def test_an_answer_outside_the_entry_is_noticed(tmp_path: Path) -> None:
+    page, notebooks = sample(tmp_path, GOOD, ran=3)
+    path = notebooks / "book" / "sample.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    for value, faults in ((2.0, 0), (4.0, 1)):
+        code_cells(notebook)[0].outputs = [predict_sample.glue("sample-two", value)]
+        nbformat.write(notebook, path)
+        found = list(guards.predictions_resolved(page, notebooks))
+        assert len(found) == faults
+    assert "lies outside the entry's range" in found[0]
 
 
 @pytest.mark.parametrize("fault", PLANTED)

@@ -30,6 +30,13 @@ def test_a_setting_nobody_reads_is_named_with_the_nearest_right_one() -> None:
         study(plane, {}, [0])
     with pytest.raises(ValueError, match="a seed is -1"):
         study(plane, [{}], [-1])
+    for seeds, message in (([1.5], "a seed is 1.5"), ([2**32], "below"), ([], "seeds is empty")):
+        with pytest.raises(ValueError, match=message):
+            study(plane, [{}], seeds)
+    with pytest.raises(ValueError, match="settings is empty"):
+        study(plane, [], [0])
+    with pytest.raises(ValueError, match="jobs is 0"):
+        study(plane, [{}], [0], jobs=0)
     with pytest.raises(ValueError, match=r"steps is 1\.5"):
         study(plane, [{}], [0], steps=1.5)
     with pytest.raises(ValueError, match="it must be one of exact"):

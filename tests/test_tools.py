@@ -339,39 +339,6 @@ def test_serving_says_when_the_port_is_taken(
     assert "make serve PORT=" in capsys.readouterr().err
 
 
-def test_reading_time_counts_the_main_line() -> None:
-    def page(*children: nodes.Node) -> nodes.Element:
-        return nodes.section("", *children)
-
-    def cell(mode: str | None = None) -> nodes.Element:
-        code = nodes.literal_block("", "a = 1\n\nb = 2")
-        output = nodes.container("", nodes.paragraph("", "not read"), classes=["cell_output"])
-        made = nodes.container("", nodes.container("", code), output, classes=["cell"])
-        if mode:
-            made["hide_mode"] = mode
-        return made
-
-    words, paragraph = book_extension.words, nodes.paragraph("", "four words of text")
-    assert words(page(paragraph)) == 4
-    assert words(page(nodes.paragraph("", "", nodes.math("", "x + y + z")))) == 2
-    assert words(page(nodes.math_block("", "x + y"))) == 40
-    assert words(page(cell())) == words(page(cell("output"))) == 20
-    assert words(page(cell("input"))) == words(page(cell("all"))) == 0
-    assert words(page(nodes.admonition("", paragraph.deepcopy(), classes=["dropdown"]))) == 0
-    assert words(page(nodes.comment("", "nothing"), nodes.raw("", "<p>nothing</p>"))) == 0
-
-
-@pytest.mark.parametrize(
-    ("count", "seconds", "line"),
-    [
-        (20, 0.2, "Reading time 1 minute. Runs in 1 CPU second."),
-        (4000, 30.01, "Reading time 20 minutes. Runs in 31 CPU seconds."),
-    ],
-)
-def test_cost_line(count: int, seconds: float, line: str) -> None:
-    assert book_extension.cost_line(count, seconds) == line
-
-
 def executed(folder: Path, monkeypatch: pytest.MonkeyPatch, cost: dict[str, object]) -> None:
     """One executed page, with what it cost."""
     for module in (book_extension, build_site):
@@ -393,7 +360,8 @@ def test_the_cost_stands_under_the_title_and_below_long_cells(
 
     context = {"body": "<h1>Title</h1>\n<p>text</p>"}
     book_extension.say_cost(None, "book/sample", "", context, tree)
-    assert context["body"].startswith('<h1>Title</h1>\n<p class="page-cost"><small>Reading time 1')
+    assert context["body"].startswith('<h1>Title</h1>\n<p class="page-cost" data-words="0"')
+    assert "<small>Main line 1 minute. Runs in 152" in context["body"]
     assert "152 CPU seconds" in context["body"]
     book_extension.say_cost(None, "book/other", "", other := {"body": "<h1>Title</h1>"}, tree)
     assert other == {"body": "<h1>Title</h1>"}

@@ -1,7 +1,7 @@
-"""A small Sphinx extension: what a page costs, notebooks to download, buttons.
+"""A small Sphinx extension: predictions, what a page costs, notebooks to download, buttons.
 
 The cost stands under the title of each executed page: the time to read its main line, counted
-here, and the CPU seconds that its notebook took when `tools.execute` ran it.
+by `tools.reading`, and the CPU seconds that its notebook took when `tools.execute` ran it.
 
 The publisher sets the book's address in one place, the variable REPOSITORY (for example
 ``make book REPOSITORY=https://github.com/owner/name``). Without it there are no dead buttons.
@@ -12,26 +12,21 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-from tools import predict
+from tools import download, predict, reading
 from tools.execute import NOTEBOOKS
 
 #: the branch to which the publishing workflow pushes the generated notebooks
 NOTEBOOK_BRANCH = "notebooks"
 
-WORDS_A_MINUTE = 200
-WORDS_OF_FORMULA = 2  # inside a sentence
-WORDS_OF_DISPLAY = 40  # a displayed formula: twelve seconds
-WORDS_OF_CODE_LINE = 10  # of a cell that is not folded: three seconds
-FOLDED = {"dropdown", "toggle", "toggle-hidden"}  # what a click opens
 LONG_CELL = 10.0  # CPU seconds from which a cell's own are said
 
 
@@ -87,34 +82,6 @@ def launch_buttons(pagename: str) -> list[dict[str, str]]:
     ]
 
 
-def words(node: nodes.Node) -> int:
-    """How many words a node's main line is worth to a reader: no folded part, no output."""
-    if isinstance(node, nodes.Text):
-        return len(node.astext().split())
-    if isinstance(node, nodes.math_block):
-        return WORDS_OF_DISPLAY
-    if isinstance(node, nodes.math):
-        return WORDS_OF_FORMULA
-    if isinstance(node, nodes.literal_block):
-        return WORDS_OF_CODE_LINE * len([t for t in node.astext().splitlines() if t.strip()])
-    if not isinstance(node, nodes.Element) or isinstance(node, (nodes.Invisible, nodes.raw)):
-        return 0
-    classes = set(node["classes"])
-    folded = classes & FOLDED or node.get("hide_mode") in ("input", "input+output", "all")
-    if folded or "cell_output" in classes:
-        return 0
-    return sum(words(child) for child in node.children)
-
-
-def cost_line(count: int, cpu_seconds: float) -> str:
-    minutes = max(1, round(count / WORDS_A_MINUTE))
-    seconds = max(1, math.ceil(cpu_seconds))
-    return (
-        f"Reading time {minutes} minute{'s' if minutes > 1 else ''}. "
-        f"Runs in {seconds} CPU second{'s' if seconds > 1 else ''}."
-    )
-
-
 def cpu_seconds(pagename: str) -> dict[str, Any]:
     """What `tools.execute` measured of a page; empty for a page that is not executed."""
     path = Path(NOTEBOOKS, f"{pagename}.ipynb")
@@ -126,12 +93,11 @@ def cpu_seconds(pagename: str) -> dict[str, Any]:
 def say_cost(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Put the cost of an executed page under its title."""
-    cost = cpu_seconds(pagename)
-    if cost and doctree is not None:
-        line = cost_line(words(doctree), cost["page"])
-        said = f'</h1>\n<p class="page-cost"><small>{line}</small></p>'
-        context["body"] = context["body"].replace("</h1>", said, 1)
+    """Put under the title what a page costs, and the switch that opens what is folded."""
+    if doctree is not None:
+        line = reading.head(doctree, cpu_seconds(pagename).get("page"))
+        if line:
+            context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)
 
 
 def say_long_cells(app: Sphinx, doctree: nodes.document, pagename: str) -> None:
@@ -148,13 +114,14 @@ def say_long_cells(app: Sphinx, doctree: nodes.document, pagename: str) -> None:
 def offer_notebook(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Put the executed notebook beside the page's source; the theme then offers it."""
+    """Put the executed notebook, as a reader wants it, where the theme offers it."""
     notebook = Path(NOTEBOOKS, f"{pagename}.ipynb")
     if not notebook.is_file():
         return
     target = Path(app.outdir, "_sources", f"{pagename}.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(notebook, target)
+    offered = download.readable(nbformat.read(notebook, as_version=4))
+    target.write_text(nbformat.writes(offered) + "\n", encoding="utf-8")
     context["ipynb_source"] = f"{pagename}.ipynb"
 
 
@@ -177,6 +144,7 @@ def offer_launch(
 
 def setup(app: Sphinx) -> dict[str, bool]:
     predict.setup(app)
+    reading.setup(app)
     app.connect("config-inited", use_repository)
     app.connect("doctree-resolved", say_long_cells)
     app.connect("html-page-context", say_cost)

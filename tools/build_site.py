@@ -23,7 +23,7 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import child, vendor
+from tools import child, reading, redirects, vendor
 from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
@@ -284,6 +284,7 @@ def build(force: bool = False) -> None:
     sphinx(clean)
     mend_pages()
     move_live()
+    redirects.write()
     trim_icons()
     drop_unused()
     STAMP.write_text(digest)
@@ -320,10 +321,10 @@ def main(arguments: list[str] | None = None) -> int:
             vendor.vendor()
             print(f"building {len(toc())} pages", flush=True)
             build(force=options.clean)
-        except (SiteError, vendor.VendorError) as error:
+        except (SiteError, vendor.VendorError, redirects.RedirectError) as error:
             print(error, file=sys.stderr)
             return 1
-    for line in costly():
+    for line in [*reading.table(SITE, [page.name for page in chapters()]), *costly()]:
         print(line)
     seconds = time.perf_counter() - started
     print(

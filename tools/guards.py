@@ -12,6 +12,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from tools import predictions
 from tools.execute import NOTEBOOKS
 from tools.sources import Page, code_cells
 
@@ -48,6 +49,8 @@ FENCE = re.compile(r"^\s*(`{3,}|:{3,})(.*)$")
 LABEL = re.compile(
     r"^\s*(?::label:|:name:|name:)\s*(\S+)\s*$|^\(([\w-]+)\)=\s*$|\$\$\s*\(([\w-]+)\)", re.M
 )
+PREDICT = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{predict\}", re.M)
+OLD_BOX = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{admonition\}\s*(Predict.*)$", re.M | re.I)
 LONG_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", *CHECKED_BY.values()}
 
 
@@ -279,6 +282,36 @@ def cost_measured(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
         yield "has no measured CPU seconds: run `make book` first"
 
 
+def labels(page: Page) -> set[str]:
+    """The labels of all pages of the page's book."""
+    texts = [path.read_text(encoding="utf-8") for path in (page.root / "book").rglob("*.md")]
+    return {next(filter(None, found.groups())) for text in texts for found in LABEL.finditer(text)}
+
+
+def predictions_resolved(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
+    """Each prediction has its answer, what judges it exists, and a cell glues a named answer."""
+    for old in OLD_BOX.finditer(page.text):
+        line = page.text.count("\n", 0, old.start()) + 1
+        yield f"line {line}: the box {old[1]!r}: ask by the directive `predict`, which is answered"
+    found = list(predictions.blocks(page.text))
+    if len(found) != len(PREDICT.findall(page.text)):
+        yield "a {predict} that is indented or has text after its name: nobody reads it"
+    result = _executed(page, notebooks)
+    glued = predictions.glued(result) if result else {}
+    known = labels(page) if found else set()
+    for first, _, options, content in found:
+        try:
+            prediction = predictions.read(options, content)
+            missing = [label for label in prediction.judged if label not in known]
+            if missing:
+                yield f"line {first + 1}: judged by {', '.join(missing)}: no page has that label"
+            called = re.search(rf"\bglue\(\s*[\"']{re.escape(prediction.answer)}[\"']", page.text)
+            if prediction.answer in glued or not called:
+                predictions.value(prediction, glued.get)
+        except predictions.PredictionError as error:
+            yield f"line {first + 1}: {error}"
+
+
 GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
     guard.__name__: guard
     for guard in (
@@ -292,5 +325,6 @@ GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
         labels_carry_name,
         displays_stand_alone,
         framed,
+        predictions_resolved,
     )
 }

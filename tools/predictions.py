@@ -15,8 +15,7 @@
     It rests at 0.34.
     ````
 
-Nothing here knows Sphinx: the directive (`tools.predict`), the guard and the notebooks that readers
-download read a prediction by the same rules.
+The directive (`tools.predict`), the guard and the notebooks for readers read it by the same rules.
 """
 
 from __future__ import annotations
@@ -29,6 +28,10 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from nbformat import NotebookNode
+
+from tools.sources import code_cells
 
 KINDS = ("choice", "number", "curve", "point")
 OPTIONS = {
@@ -209,7 +212,7 @@ def read(options: Mapping[str, str | None], lines: list[str]) -> Prediction:
     if low is not None and high is not None and not low < high:
         raise PredictionError(f"the entry goes from {low:g} to {high:g}; low < high is needed")
     drawn = kind in ("curve", "point")
-    points = _number(options.get("points") or "9", "points")
+    points = _number(options.get("points") or "9", "points") or 0
     if points not in POINTS:
         raise PredictionError(f":points: is {points:g}; from {POINTS[0]} to {POINTS[-1]}")
     return Prediction(
@@ -252,6 +255,18 @@ def blocks(text: str) -> Iterator[tuple[int, int, dict[str, str], list[str]]]:
                 number += 1
             yield first, number, options, lines[start:number]
         number += 1
+
+
+def glued(notebook: NotebookNode) -> dict[str, str]:
+    """The text of each value that the notebook's cells glued."""
+    found = {}
+    for cell in code_cells(notebook):
+        for output in cell.get("outputs", []):
+            told = output.get("metadata", {}).get("scrapbook")
+            if told:
+                kind = f"{told.get('mime_prefix', '')}text/plain"
+                found[told["name"]] = str(output["data"].get(kind, ""))
+    return found
 
 
 def plain(text: str) -> str:
@@ -331,4 +346,5 @@ def tolerance(prediction: Prediction, number: float) -> float:
 
 def say(number: float) -> str:
     """A number as a reader wants it."""
-    return f"{number:.4g}".replace("-", "−")
+    text = f"{number:.0f}" if 1000 <= abs(number) < 1e15 else f"{number:.4g}"
+    return text.replace("-", "−")

@@ -18,6 +18,7 @@ from pathlib import Path
 import nbformat
 
 from tools.book_extension import NOTEBOOK_BRANCH, repository
+from tools.download import readable
 from tools.execute import NOTEBOOKS
 from tools.sources import BUILD, ROOT, chapters
 
@@ -45,7 +46,7 @@ def write(address: str, commit: str, target: Path = BRANCH, notebooks: Path = NO
     shutil.rmtree(target, ignore_errors=True)
     count = 0
     for page in chapters():
-        notebook = nbformat.read(notebooks / f"{page.name}.ipynb", as_version=4)
+        notebook = readable(nbformat.read(notebooks / f"{page.name}.ipynb", as_version=4))
         first = nbformat.v4.new_code_cell(install_line(address, commit), id="install")
         notebook.cells.insert(0, first)
         path = target / f"{page.name}.ipynb"

@@ -17,6 +17,69 @@ function reachScrollers() {
   }
 }
 
+// What is folded: proofs, checks, code and solutions. A prediction's answer is not: the reader
+// commits first; nor are the numbers of a live figure.
+function fold(element, open) {
+  if (element.tagName === "DETAILS") element.open = open;
+  else if (element.classList.contains("toggle-hidden") === open) {
+    element.querySelector(".toggle-button")?.click();
+  }
+}
+const FOLDED = ".bd-article details:not(.predict *, .ganlib-live *), .bd-article .admonition.toggle";
+
+// One switch opens all of it, on every page, and is remembered.
+function switchFolds() {
+  const key = "unfolded";
+  const button = document.querySelector(".fold-switch");
+  const set = (open) => {
+    button?.setAttribute("aria-pressed", open);
+    document.querySelectorAll(FOLDED).forEach((element) => fold(element, open));
+    reachScrollers();
+  };
+  let open = false;
+  try { open = localStorage.getItem(key) === "yes"; } catch { /* nothing is kept */ }
+  if (open) set(open);
+  button?.addEventListener("click", () => {
+    open = !open;
+    try { localStorage.setItem(key, open ? "yes" : "no"); } catch { /* for this page alone */ }
+    set(open);
+  });
+}
+
+// An address may name what is folded, or what another page has now.
+function follow() {
+  const name = decodeURIComponent(location.hash.slice(1));
+  if (!name) return;
+  const target = document.getElementById(name);
+  if (target) {
+    let opened = false;
+    for (let box = target; box; box = box.parentElement) {
+      if (box.matches(FOLDED) && !(box.open ?? !box.classList.contains("toggle-hidden"))) {
+        fold(box, true);
+        opened = true;
+      }
+    }
+    if (opened) target.scrollIntoView();
+    return;
+  }
+  const root = new URL(document.documentElement.dataset.content_root ?? "./", location.href);
+  const script = document.createElement("script");
+  script.src = new URL("_static/labels.js", root).href;
+  script.onload = () => {
+    const here = location.pathname.slice(root.pathname.length).replace(/\.html$/, "");
+    const { pages, moved } = window.bookLabels;
+    const page = Object.keys(pages).find((other) => pages[other].split(" ").includes(name));
+    const to = moved[`${here}#${name}`] ?? (page && `${page}.html#${encodeURIComponent(name)}`);
+    if (to) location.replace(new URL(to, root));
+  };
+  document.head.append(script);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  switchFolds();
+  follow();
+  window.addEventListener("hashchange", follow);
+});
 window.addEventListener("load", () => {
   reachScrollers();
   const ready = window.MathJax && MathJax.startup && MathJax.startup.promise;

@@ -109,8 +109,8 @@ def sweep(
     Raises
     ------
     ValueError
-        For a setting that neither ``fit`` nor ``make`` knows, an engine of another name, a file
-        that is no table.
+        For a setting that neither ``fit`` nor ``make`` knows, no setting or no seed at all, a seed
+        that is no whole number, an engine of another name, a file that is no table.
     BlockingIOError
         If another study is writing to the table.
     OSError
@@ -118,13 +118,20 @@ def sweep(
     """
     if isinstance(settings, Mapping):
         raise TypeError("settings is one dict; pass a list of them, such as [{}] for one setting")
-    settings, seeds = [dict(setting) for setting in settings], [int(seed) for seed in seeds]
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}; it must be one of {', '.join(ENGINES)}")
     check_count(steps, "steps", 0)
-    if out := [seed for seed in seeds if not 0 <= seed < 2**32]:
-        raise ValueError(f"a seed is {out[0]}; it must be at least 0 and below 2**32")
-    steps = int(steps)
+    if jobs is not None and jobs != -1:  # -1: one a core, as joblib has it
+        check_count(jobs, "jobs")
+    settings, seeds = [dict(setting) for setting in settings], list(seeds)
+    for name, given, example in (("settings", settings, "[{}]"), ("seeds", seeds, "range(10)")):
+        if not given:
+            raise ValueError(f"{name} is empty; give at least one, such as {name}={example}")
+    for seed in seeds:
+        check_count(seed, "a seed", 0)
+        if seed >= 2**32:
+            raise ValueError(f"a seed is {seed}; it must be below 2**32")
+    steps, seeds = int(steps), [int(seed) for seed in seeds]
     check(make, settings)
     versions = keys.versions(make, measure, engine)
     runs = [
@@ -144,7 +151,7 @@ def sweep(
                 file.append([{**row, "versions": keys.as_json(versions)} for row in rows])
                 bar.update(len(rows))
         result = _frame(wanted.values(), file.rows)
-    failed = result[result["error"] != ""] if len(result) else result
+    failed = result[result["error"] != ""]
     if len(failed):
         warnings.warn(
             f"{len(failed)} of {len(result)} runs failed, the first with "
@@ -168,4 +175,4 @@ def _frame(runs: Iterable[Run], rows: Mapping[str, Mapping[str, str]]) -> pd.Dat
     last = ["steps", "engine", "why", "finite", "error", "cpu_seconds", "wall_seconds", "key"]
     frame = pd.DataFrame(found)
     # An unlucky first row, which measured nothing, must not decide the order.
-    return frame[[name for name in frame.columns if name not in last] + last] if found else frame
+    return frame[[name for name in frame.columns if name not in last] + last]
