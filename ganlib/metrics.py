@@ -43,7 +43,7 @@ __all__ = [
 
 
 T = TypeVar("T")
-_FAIR = 0.25  # of an equal share
+FAIR = 0.25  #: a mode is fairly covered from this part of an equal share on
 
 
 class ModeCoverage(NamedTuple):
@@ -145,7 +145,7 @@ def mode_coverage(
         int((counts > 0).sum()),
         (good / len(samples)).item(),
         _at_least_0(torch.xlogy(share, share * len(centres)).sum()),
-        int((share >= _FAIR / len(centres)).sum()),
+        int((share >= FAIR / len(centres)).sum()),
     )
 
 

@@ -3,6 +3,7 @@
 Two widgets, :class:`~ganlib.lab.gan.GanLab` and :func:`~ganlib.lab.figure.interact`, live in
 Jupyter and in the published page alike. Imports run downwards only::
 
+    lessons          the command that counts what the laboratory's lessons claim
     figure, gan      what is shown: a figure over its controls; the laboratory for training
     laboratory       what GanLab computes, as one module: the step, its noise, the scores
     widget           Live: what widgets share: state, the still figure, the page's form of it

@@ -5,6 +5,8 @@ import { load } from "./runtime.js";
 // Each use of noise has streams of its own: number 8 n + use is its n-th draw.
 const WEIGHTS = 0, LATENT_D = 1, LATENT_G = 2, PLACES = 3, NOISE = 4, MIX = 5, EVALUATION = 6, PERFECT = 7;
 
+const COVERAGE = ["modes", "fair", "quality"]; // scores that mean nothing where a target has no modes
+
 export class Run {
   constructor({ functions, draw }, spec) {
     Object.assign(this, { functions, spec });
@@ -32,8 +34,8 @@ export class Run {
     this.noise("normal", this.buffer("evaluation"), EVALUATION, 0);
     Object.assign(this, { step: 0, taken: { discriminator: 0, generator: 0 }, diverged: false, stride: 1 });
     this.loss = { d: NaN, g: NaN };
-    this.history = { step: [], d: [], g: [], modes: [], quality: [], divergence: [] };
-    if (!this.modes) this.history.modes = this.history.quality = null;
+    this.history = { step: [], d: [], g: [], modes: [], fair: [], quality: [], divergence: [] };
+    if (!this.modes) for (const name of COVERAGE) this.history[name] = null;
     this.score();
   }
 
@@ -119,9 +121,8 @@ export class Run {
     history.g.push(this.loss.g);
     history.divergence.push(this.call("divergence").divergence[0]);
     if (this.modes) {
-      const { modes, quality } = this.call("coverage");
-      history.modes.push(modes[0]);
-      history.quality.push(quality[0]);
+      const scores = this.call("coverage");
+      for (const name of COVERAGE) history[name].push(scores[name][0]);
     }
     if (history.step.length <= spec.kept) return;
     this.stride *= 2; // every second one goes, and from now on every second one is left out

@@ -14,6 +14,8 @@ const VIEWS = [
   ["map", "G's image of a latent grid", { kind: "lines", role: "fake", dash: [] }],
 ];
 
+const KEYS = "arrow keys (Shift: finely) move, Space drops a point, Backspace takes the last away";
+
 export async function render({ model, el }) {
   const lab = new Laboratory(model, el);
   try {
@@ -71,8 +73,8 @@ class Laboratory {
       { type: "button", className: "live-button", onclick: () => action(), ...more }, label);
     const flip = (name, label, action) => control({ kind: "switch", name, label }, false, action);
     this.presets = spec.presets.map((preset) =>
-      button(preset.title, () => this.choose(preset), { title: preset.claim }));
-    this.lesson = make("p", { className: "lab-lesson" });
+      button(preset.title, () => this.choose(preset)));
+    this.lesson = make("div", { className: "lab-lesson" });
     this.play = button("Play", () => this.toggle(), { className: "live-button live-primary lab-play" });
     this.steps = [["One D step", "discriminator"], ["One G step", "generator"]].map(([label, player]) =>
       button(label, () => this.single(player)));
@@ -125,8 +127,9 @@ class Laboratory {
   }
 
   views() {
+    this.boxes = {};
     const list = legend(VIEWS.map(([name, label, mark]) => {
-      const box = make("input", { type: "checkbox", checked: this.state.show[name], onchange: () => {
+      const box = this.boxes[name] = make("input", { type: "checkbox", checked: this.state.show[name], onchange: () => {
         this.state.show[name] = box.checked;
         this.redraw();
       } });
@@ -155,8 +158,7 @@ class Laboratory {
     this.pens = make("div", { className: "lab-row" },
       this.pencil = button("Draw on the plane", () => this.draw(!this.drawing)),
       button("Clear drawing", () => this.change({ drawn: [] }, true)),
-      make("small", { className: "live-hint" }, "Draw with the pointer. By keyboard: go to the plane, move with "
-        + "the arrow keys (Shift: finely), Space drops a point, Backspace takes the last away."));
+      make("small", { className: "live-hint" }, `Draw with the pointer, or by keyboard: ${KEYS}.`));
     const radios = LETTERS.map((letter, i) => make("input", {
       type: "radio", name: `edited-${this.name}-${Math.random()}`, onchange: () => { this.state.edited = i; this.sync(); } }));
     radios[1].name = radios[0].name;
@@ -177,7 +179,7 @@ class Laboratory {
     const shown = state.settings[state.edited];
     const preset = spec.presets.find((p) => p.name === state.preset);
     this.presets.forEach((b, i) => b.setAttribute("aria-pressed", spec.presets[i] === preset));
-    this.lesson.replaceChildren(...preset ? [preset.claim, " ", make("strong", {}, "Try: "), preset.try] : []);
+    if (preset !== this.taught) this.teach(preset);
     const over = runs.length > 0 && runs.every((run) => run.frame?.diverged), empty = this.empty();
     this.play.textContent = state.playing ? "Pause" : "Play";
     for (const b of [this.play, ...this.steps]) b.disabled = over || empty;
@@ -195,7 +197,7 @@ class Laboratory {
     if (two) this.differ.textContent = this.difference();
     this.root.classList.toggle("lab-two", two);
     const what = this.drawing
-      ? "Drawing: arrow keys move the cursor, Space drops a point, Backspace takes the last away"
+      ? `Drawing: ${KEYS}`
       : "Plane of samples: Space plays and pauses";
     for (const { easel } of runs) {
       easel.setAttribute("role", this.drawing ? "application" : "group");
@@ -207,6 +209,15 @@ class Laboratory {
       + "its numbers are no longer finite. Reset starts again, a smaller rate may help.").join(" ");
     if (this.alert.textContent !== alarm) this.alert.textContent = alarm;
     this.note.textContent = empty ? "Draw a few points first: they are the target." : this.said ?? "";
+  }
+
+  // A lesson: what it claims and asks, and, folded, what came of it. What it speaks of is shown.
+  teach(preset) {
+    this.taught = preset;
+    this.lesson.replaceChildren(
+      make("p", {}, preset.claim, " ", make("strong", {}, "Try: "), preset.try),
+      make("details", { className: "live-more", innerHTML: preset.more }));
+    if (preset.arrows) this.state.show.arrows = this.boxes.arrows.checked = true;
   }
 
   say(text) { this.note.textContent = this.said = text; }
@@ -222,7 +233,7 @@ class Laboratory {
     const [a, b] = this.state.settings;
     const list = Object.keys(a).filter((k) => !same(a[k], b[k])).map((k) =>
       `${this.title(k, a[k]).label}: ${this.title(k, a[k]).text} in A, ${this.title(k, b[k]).text} in B`);
-    return list.length ? `What differs: ${list.join("; ")}.` : "The two runs have the same settings: change one of B's.";
+    return list.length ? `What differs: ${list.join("; ")}.` : "The two runs are the same: change a setting of B.";
   }
 
   // As many runs as the state has; each restarted, changed or left alone.
@@ -256,7 +267,7 @@ class Laboratory {
     const { settings, edited } = this.state;
     const next = settings.map((s, i) => (all || i === edited ? { ...s, ...patch } : s));
     if (next.some(pointless)) {
-      this.say("a = b would leave D nothing to tell apart: that value is passed over.");
+      this.say("a = b leaves D nothing to tell apart: passed over.");
       return void this.sync();
     }
     this.state.settings = next;
@@ -360,10 +371,10 @@ class Laboratory {
     if (!this.numbers.open) return;
     const runs = this.runs.filter((run) => run.frame), modes = this.runs.some((run) => run.target.modes);
     const heads = [...runs.length > 1 ? ["run"] : [], "step", "loss of D", "loss of G", "divergence (nats)",
-      ...modes ? ["modes", "high quality"] : []];
-    const cells = (tag, list) => list.map((text) => make(tag, tag === "th" ? { scope: "col" } : {}, String(text)));
-    this.columns.replaceChildren(...cells("th", heads));
-    this.rows.replaceChildren(...runs.flatMap((run) => run.rows()).map((row) => make("tr", {}, ...cells("td", row))));
+      ...modes ? ["modes", "fair", "high quality"] : []];
+    const cells = (tag, list) => list.map((text) => `<${tag}>${text}`).join("");
+    this.columns.innerHTML = cells("th scope=col", heads);
+    this.rows.innerHTML = runs.flatMap((run) => run.rows()).map((row) => `<tr>${cells("td", row)}`).join("");
   }
 
   // Drawing a target, by pointer and by keyboard.
@@ -453,7 +464,7 @@ class Laboratory {
     if (!part || `#${this.parts().join("&")}` === this.address()) return false;
     const { refused, ...found } = readAddress(this.spec, this.state.preset, part.slice(this.prefix.length));
     Object.assign(this.state, found);
-    this.say(refused.length ? `Left out of the link, because the laboratory has no such setting or value: ${refused.join(", ")}.` : "");
+    this.say(refused.length ? `Left out of the link, as no setting or value here: ${refused.join(", ")}.` : "");
     this.root.scrollIntoView({ block: "nearest" });
     return true;
   }
@@ -464,9 +475,9 @@ class Laboratory {
     this.link.select();
     try {
       await navigator.clipboard.writeText(link);
-      this.say("The link is copied: it opens this page with these settings.");
+      this.say("Copied: a link to this page with these settings.");
     } catch { // no clipboard in this page: the reader copies
-      this.say("Copy the marked link: it opens this page with these settings.");
+      this.say("Copy the marked link.");
     }
   }
 

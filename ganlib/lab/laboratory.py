@@ -287,7 +287,12 @@ def _functions(
         far = torch.full((MODES, 2), 1e6)
         centres = torch.where(torch.arange(MODES)[:, None] < count, anchors[:MODES], far)
         counts = metrics.mode_counts(points, centres, WITHIN * std)
-        return {"modes": (counts > 0).float().sum(), "quality": counts.sum() / SCORED}
+        fair = (counts > 0) & (counts * count >= metrics.FAIR * counts.sum())
+        return {
+            "modes": (counts > 0).float().sum(),
+            "fair": fair.float().sum(),
+            "quality": counts.sum() / SCORED,
+        }
 
     number = torch.ones(())
     latent, real, mix = (

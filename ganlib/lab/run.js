@@ -36,9 +36,9 @@ export class Run {
     };
     this.losses = chart("Losses", "Losses by step",
       [{ role: "critic", label: "D" }, { role: "fake", label: "G" }]);
-    this.shares = chart("Share of", "Share of the modes covered and of high-quality samples, by step",
+    this.shares = chart("Share of", "Shares by step",
       [{ role: "theory", label: "modes" }, { role: "fake", label: "high quality" }]);
-    this.divergence = chart("Divergence (nats)", "Jensen-Shannon divergence by step",
+    this.divergence = chart("Divergence (nats)", "Divergence by step",
       [{ role: "accent", label: "run" }, { role: "ink", label: "perfect" }]);
     this.charts = [this.losses, this.shares, this.divergence];
     this.title = make("h4", { className: "lab-run-title" });
@@ -120,7 +120,8 @@ export class Run {
     curves(this.divergence, [0, Math.max(0.1, 1.1 * extent([...divergence, median])[1])],
       [[divergence, "accent"]], [{ kind: "rule", y: median, role: "ink" }]);
     const words = this.words();
-    if (lab.state.show.arrows) words.push(`strongest pull ${decimal(pulls(frame.arrows).longest)}`);
+    if (lab.state.show.field) words.push(`D from ${extent(frame.field).map((v) => decimal(v, 2)).join(" to ")}`);
+    if (lab.state.show.arrows) words.push(pulls(frame.arrows, lab.taught?.arrows).said);
     this.readings.textContent = words.join(" \u00b7 ");
     this.title.textContent = this.name;
     this.plane.canvas.setAttribute("aria-label",
@@ -142,7 +143,7 @@ export class Run {
     add("map", mesh(frame.map));
     add("real", points(frame.real, "real", { size: 2.4 }));
     add("fake", points(frame.samples, "fake", { size: 3 }));
-    add("arrows", pulls(frame.arrows));
+    add("arrows", pulls(frame.arrows, this.lab.taught?.arrows));
     if (!this.lab.drawing) return layers;
     layers.push(points(this.settings.drawn ?? [], "ink", { size: 4, alpha: 1 }));
     if (pen.shown) layers.push({ kind: "rule", x: pen.x, role: "ink" }, { kind: "rule", y: pen.y, role: "ink" });
@@ -157,16 +158,16 @@ export class Run {
     for (const [name, value] of [["D", loss.d], ["G", loss.g]])
       if (!Number.isNaN(value)) words.push(`loss of ${name} ${decimal(value, 2)}`);
     if (history.modes)
-      words.push(`${last("modes")} of ${target.modes} modes`, `${percent(last("quality"))} high quality`);
+      words.push(`${last("modes")} of ${target.modes} modes, ${last("fair")} fair`, `${percent(last("quality"))} high quality`);
     return [...words, `divergence ${decimal(last("divergence"))} (a perfect sampler: ${decimal(floor.median)})`];
   }
 
   rows() {
-    const { step, d, g, modes, quality, divergence } = this.frame.history;
+    const { step, d, g, modes, fair, quality, divergence } = this.frame.history;
     const number = (v) => (Number.isNaN(v) ? "" : decimal(v));
     return [...step.keys()].slice(-12).map((i) => [
       ...this.name ? [LETTERS[this.index]] : [], whole(step[i]), number(d[i]), number(g[i]),
-      number(divergence[i]), ...modes ? [modes[i], percent(quality[i])] : []]);
+      number(divergence[i]), ...modes ? [modes[i], fair[i], percent(quality[i])] : []]);
   }
 
   close() {
@@ -196,9 +197,14 @@ function mesh(map) {
   };
 }
 
-// Arrows along the slopes. The longest is LONG, and said in the readings: saturation is a number.
-function pulls(arrows) {
+// Arrows along the slopes: so many times as long as they are, and cut at LONG; without a factor
+// the longest is LONG. Saturation is a number, which the readings say.
+function pulls(arrows, factor) {
   const [x, y, u, v] = [0, 1, 2, 3].map((i) => every(arrows, i, 4));
-  const longest = extent(u.map((_, i) => Math.hypot(u[i], v[i])))[1], scale = LONG / (longest || 1);
-  return { kind: "arrows", role: "ink", x, y, dx: u.map((d) => d * scale), dy: v.map((d) => d * scale), longest };
+  const lengths = u.map((_, i) => Math.hypot(u[i], v[i])), longest = extent(lengths)[1];
+  const along = (d) => d.map((value, i) => value * (factor ? Math.min(factor, LONG / lengths[i]) : LONG / (longest || 1)));
+  const mean = lengths.reduce((a, b) => a + b) / lengths.length;
+  const drawn = factor ? `\u00d7 ${factor}, cut at ${LONG}` : "scaled to fit";
+  const said = `mean pull ${decimal(mean)}, strongest pull ${decimal(longest)} (arrows ${drawn})`;
+  return { kind: "arrows", role: "ink", x, y, dx: along(u), dy: along(v), said };
 }

@@ -1,4 +1,4 @@
-"""The laboratory: what the page runs is the library's step, and its presets do what they say."""
+"""The laboratory: what the page runs is the library's step, in Python and in the page."""
 
 from __future__ import annotations
 
@@ -156,6 +156,7 @@ def test_scores_are_the_librarys(target: str) -> None:
     if wanted.modes:
         expected = metrics.mode_coverage(points, anchors, wanted.std)
         assert run.record().last("modes") == expected.modes
+        assert run.record().last("fair") == expected.fair
         assert run.record().last("quality") == pytest.approx(expected.high_quality, abs=1e-3)
     else:
         with pytest.raises(ValueError, match="no modes"):
@@ -452,8 +453,6 @@ def test_every_setting_has_a_control_and_every_preset_its_settings() -> None:
     assert gan.settings() == spec["defaults"] == gan.DEFAULTS
     assert BATCH % max(laboratory.PACKS) == 0
     for preset in spec["presets"]:
-        assert len(preset["claim"]) > 20
-        assert len(preset["try"]) > 20
         gan.settings(**preset["settings"])
     # The page's settings, made from its own controls, are the library's.
     for control in spec["controls"]:
@@ -463,30 +462,11 @@ def test_every_setting_has_a_control_and_every_preset_its_settings() -> None:
 
 def test_the_still_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     preset = gan.PRESETS["collapse"]
+    lab = gan.GanLab("collapse", compare={"pack": 2})
     monkeypatch.setitem(gan.PRESETS, "collapse", preset._replace(steps=100))
-    still = gan.GanLab("collapse", compare={"pack": 2}).still()
+    still = lab.still()
     assert still.image.startswith(b"\x89PNG")
     assert "After 100 steps" in still.alt
     assert "a perfect sampler" in still.alt
-    assert still.table.count("<tr>") == 11  # a head, and five series of each run
+    assert still.table.count("<tr>") == 13  # a head, and six series of each run
     assert "high-quality share" in still.table
-
-
-# --- the lessons ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", gan.PRESETS)
-def test_a_preset_does_what_its_text_says(name: str) -> None:
-    preset = gan.PRESETS[name]
-    for seed in range(3):
-        assert preset.holds(gan.GanLab(name).run(preset.steps, seed=seed)), f"seed {seed}"
-
-
-@pytest.mark.parametrize(("c", "holds"), [(0.0, False), (1.0, True)])
-def test_the_least_squares_lesson_says_what_its_chapter_proves(c: float, holds: bool) -> None:
-    # At c = (a + b)/2 the push to the data is zero to first order; at c = b there is one.
-    preset = gan.PRESETS["least-squares"]
-    lab = gan.GanLab("least-squares", a=-1.0, b=1.0, c=c)
-    for seed in range(3):
-        assert preset.holds(lab.run(preset.steps, seed=seed)) == holds, f"seed {seed}"
-    assert "minimise" not in preset.suggestion

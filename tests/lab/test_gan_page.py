@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("ziglang")
 pytest.importorskip("wasmtime")
@@ -17,6 +20,7 @@ pytest.importorskip("anywidget")
 pytest.importorskip("playwright")
 
 from ganlib.lab import GanLab
+from ganlib.lab.gan import lessons
 from tools import browser as finder
 from tools import build_site
 from tools.sources import ROOT
@@ -238,7 +242,7 @@ def test_the_numbers_are_those_of_python(visit: Open) -> None:
     assert f"divergence {record.last('divergence'):.3f}" in said
     assert f"perfect sampler: {record.floor['median']:.3f}" in said
     lab(page).get_by_text("Numbers", exact=True).click()
-    row = lab(page).locator("tbody tr").last.inner_text().split()
+    row = lab(page).locator("tbody tr:visible").last.inner_text().split()
     assert row[0] == str(state["history"]["step"][-1])
     assert row[3] == f"{record.last('divergence'):.3f}"
 
@@ -389,9 +393,17 @@ def test_presets_are_the_reader_s_first_choice(visit: Open) -> None:
     spec = page.evaluate("models[0].get('spec')")
     for preset in spec["presets"]:
         press(page, preset["title"])
-        lesson = lab(page).locator(".lab-lesson").inner_text()
-        assert preset["claim"] in lesson
-        assert preset["try"] in lesson
+        lesson = lab(page).locator(".lab-lesson")
+        assert preset["claim"] in lesson.inner_text()
+        assert preset["try"] in lesson.inner_text()
+        told = lessons.told(preset["name"])
+        assert told.answer not in lesson.inner_text()  # the reader looks first
+        lesson.locator("summary").click()
+        assert told.answer in lesson.inner_text()
+        cells = lesson.locator("tr").evaluate_all(
+            "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
+        )
+        assert cells == [told.columns, *told.rows]
         rest(page)
         now = values(page)
         assert now["preset"] == preset["name"]
@@ -651,11 +663,53 @@ AXE = """async () => (await axe.run(document, { resultTypes: ["violations"] })).
 def test_the_strongest_pull_is_measured(visit: Open) -> None:
     page = visit()
     state = reach(page, 60)
-    lab(page).get_by_label("pull on samples").check()
-    arrows = GanLab("collapse", name="one", seed=5).run(state["step"]).arrows
-    strongest = np.linalg.norm(arrows[:, 2:], axis=1).max()
+    box = lab(page).get_by_label("pull on samples")
+    assert not box.is_checked()
+    box.check()
+    record = GanLab("collapse", name="one", seed=5).run(state["step"])
+    pulls = np.linalg.norm(record.arrows[:, 2:], axis=1)
     said = lab(page).locator(".lab-readings").inner_text()
-    assert said.endswith(f"strongest pull {strongest:.3f}")
+    assert said.endswith(
+        f"D from {record.field.min():.2f} to {record.field.max():.2f} \u00b7 mean pull "
+        f"{pulls.mean():.3f}, strongest pull {pulls.max():.3f} "
+        "(arrows scaled to fit)"
+    )
+
+
+def test_arrows_are_on_and_of_true_length_where_a_lesson_asks_for_them(visit: Open) -> None:
+    page = visit()
+    box = lab(page).get_by_label("pull on samples")
+    press(page, "Saturation")
+    assert box.is_checked()
+    rest(page)
+    state = reach(page, 60)
+    readings = lab(page).locator(".lab-readings")
+    assert readings.inner_text().endswith("(arrows \u00d7 1, cut at 0.35)")
+    canvas = lab(page).locator(".lab-plane canvas")
+
+    def picture() -> np.ndarray:
+        png = canvas.evaluate("c => c.toDataURL().split(',')[1]")
+        return np.array(Image.open(io.BytesIO(base64.b64decode(png))))
+
+    def ink() -> float:
+        """How much of the picture changes when the arrows go."""
+        full = picture()
+        box.uncheck()
+        without = picture()
+        box.check()
+        return float((full != without).mean())
+
+    faint = ink()
+    move(page, "loss", "non-saturating")
+    reach(page, state["step"] + 20)
+    assert ink() > max(
+        20 * faint, 0.003
+    )  # the pull is a thousand times as strong, and the picture says so
+    press(page, "Collapse")
+    assert box.is_checked()  # the reader's own wish is left alone
+    rest(page)
+    page.wait_for_timeout(100)
+    assert "scaled to fit" in readings.inner_text()
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1000), ("dark", 360)])

@@ -8,19 +8,22 @@ measured on the reader's own bits::
     record = GanLab("collapse").run(2000, seed=3)
     record.history["modes"][-1]
 
+The texts of the lessons take their counts from a file, which ``python -m ganlib.lab.lessons``
+writes (:mod:`ganlib.lab.gan.lessons`).
+
 What a run shows is a function of (settings, step) alone: all noise comes from the module, each
-use from a stream of its own. :class:`Run` is the Python twin of the class of
-that name in ``engine.js``; the two change together.
+use from a stream of its own. :class:`Run` is the Python twin of the class of that name in
+``engine.js``; the two change together.
 """
 
 from __future__ import annotations
 
 from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
-from ganlib.lab.gan.presets import COUNTED, PRESETS, Preset, landings_left, pull
+from ganlib.lab.gan.presets import PRESETS, Preset, Scores, Trial, landings_left, scores
 from ganlib.lab.gan.run import Record, Run
 from ganlib.lab.gan.widget import GanLab
 
 __all__ = [
-    "CONTROLS", "COUNTED", "DEFAULTS", "PRESETS", "TARGETS", "GanLab", "Preset", "Record", "Run",
-    "landings_left", "pull", "settings",
+    "CONTROLS", "DEFAULTS", "PRESETS", "TARGETS", "GanLab", "Preset", "Record", "Run", "Scores",
+    "Trial", "landings_left", "scores", "settings",
 ]  # fmt: skip

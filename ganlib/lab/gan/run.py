@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ganlib.lab import runtime
+from ganlib.lab.compiler import Module
 from ganlib.lab.gan.choices import TARGETS
 from ganlib.lab.laboratory import (
     EVERY,
@@ -26,6 +27,8 @@ from ganlib.lab.laboratory import (
 # Each use of noise has streams of its own: number 8 n + use is its n-th draw.
 WEIGHTS, LATENT_D, LATENT_G, PLACES, NOISE, MIX, EVALUATION, IDEAL = range(8)
 
+COVERAGE = ("modes", "fair", "quality")  # scores that mean nothing where a target has no modes
+
 
 @dataclass(frozen=True)
 class Record:
@@ -38,9 +41,10 @@ class Record:
     step
         Steps taken, counted by the generator's.
     history
-        ``step``, ``d``, ``g`` (losses before the step), ``modes``, ``quality`` and
-        ``divergence`` (nats), one entry a score; ``modes`` and ``quality`` are None where the
-        target has no modes.
+        ``step``, ``d``, ``g`` (losses before the step), ``modes``, ``fair``, ``quality`` and
+        ``divergence`` (nats), one entry a score; ``modes``, ``fair`` and ``quality`` are None
+        where the target has no modes. A mode that one sample of high quality is nearest to is
+        covered; it is fairly covered from a quarter of an equal share of them on.
     floor
         ``median`` and ``high`` (95 %) of the divergence of a perfect sampler: the same estimate
         on as many samples of the target itself.
@@ -89,11 +93,17 @@ class Run:
     ----------
     chosen
         All settings, as :func:`settings` returns them.
+    start
+        What starts the compiled module: of the same bits, :func:`ganlib.lab.native.start`.
     """
 
-    def __init__(self, chosen: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        chosen: Mapping[str, Any],
+        start: Callable[[Module], runtime.Running] = runtime.start,
+    ) -> None:
         penalty = chosen["penalty"] if chosen["penalty"] in PENALTIES else "none"
-        self.module = runtime.start(laboratory(chosen["pack"], penalty))
+        self.module = start(laboratory(chosen["pack"], penalty))
         self._buffers: dict[str, np.ndarray] = {}
         for function in self.module.functions.values():
             self._buffers.update(function.outputs)
@@ -111,10 +121,10 @@ class Run:
         self.taken = {"discriminator": 0, "generator": 0}
         self.loss = {"d": math.nan, "g": math.nan}
         self.history: dict[str, list[float] | None] = {
-            name: [] for name in ("step", "d", "g", "modes", "quality", "divergence")
+            name: [] for name in ("step", "d", "g", "modes", "fair", "quality", "divergence")
         }
         if not self.modes:
-            self.history["modes"] = self.history["quality"] = None
+            self.history |= dict.fromkeys(COVERAGE)
         self._score()
 
     def change(self, chosen: Mapping[str, Any]) -> None:
@@ -211,10 +221,7 @@ class Run:
             self.diverged = True
         if self.diverged:
             return
-        row = {"step": self.step, **self.loss}
-        row["divergence"] = float(self._call("divergence")["divergence"])
-        if self.modes:
-            row |= {name: float(v) for name, v in self._call("coverage").items()}
+        row = {"step": self.step, **self.loss, **self._judged()}
         for name, value in row.items():
             series = self.history[name]
             assert series is not None
@@ -222,6 +229,18 @@ class Run:
         if len(self.history["step"] or ()) > KEPT:
             self.stride *= 2
             self.history = {k: None if v is None else v[::2] for k, v in self.history.items()}
+
+    def _judged(self) -> dict[str, float]:
+        """The scores of the points at hand."""
+        found = dict(self._call("divergence"))
+        if self.modes:
+            found |= self._call("coverage")
+        return {name: float(value) for name, value in found.items()}
+
+    def judged(self, points: np.ndarray) -> dict[str, float]:
+        """The scores of other points than the generator's: 2,500 of them, shape (2500, 2)."""
+        self._buffers["points"][...] = points
+        return self._judged()
 
     def _noise(
         self, kind: str, array: np.ndarray, use: int, n: int, seed: int | None = None

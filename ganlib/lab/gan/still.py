@@ -24,7 +24,8 @@ def shown_steps(record: Record) -> list[float]:
 
 def numbers(record: Record) -> list[list[Any]]:
     names = {"d": "loss of D", "g": "loss of G", "modes": "modes covered",
-             "quality": "high-quality share", "divergence": "divergence (nats)"}  # fmt: skip
+             "fair": "modes fairly covered", "quality": "high-quality share",
+             "divergence": "divergence (nats)"}  # fmt: skip
     wanted = shown_steps(record)
     steps = record.history["step"] or []
     rows = []
@@ -43,7 +44,7 @@ def in_words(record: Record) -> str:
     if record.history["modes"] is not None:
         modes = TARGETS[record.settings["target"]].modes
         words += (
-            f" {record.last('modes'):.0f} of {modes} modes, "
+            f" {record.last('modes'):.0f} of {modes} modes, {record.last('fair'):.0f} fair, "
             f"{100 * record.last('quality'):.0f} % of high quality,"
         )
     return (

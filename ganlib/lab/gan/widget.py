@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
+from ganlib.lab.gan import lessons
 from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
 from ganlib.lab.gan.presets import PRESETS, preset_named
 from ganlib.lab.gan.run import Record, Run
@@ -144,6 +146,18 @@ class GanLab(Live):
         )
 
 
+def _lesson(name: str) -> dict[str, Any]:
+    preset, said = PRESETS[name], lessons.told(name)
+    return {
+        "name": name, "title": preset.title, "settings": preset.settings, "steps": preset.steps,
+        "claim": said.claim, "try": said.suggestion, "arrows": preset.arrows,
+        "more": "<summary>What came of it, counted</summary>"
+                f"<p>{html.escape(said.answer)}</p>"
+                '<div class="live-tables" tabindex="0" role="group" aria-label="Counts">'
+                f"{table(said.caption, said.columns, said.rows)}</div>",
+    }  # fmt: skip
+
+
 def _spec(preset: str) -> dict[str, Any]:
     controls = [dict(control) for control in CONTROLS]
     for control in controls:
@@ -152,11 +166,7 @@ def _spec(preset: str) -> dict[str, Any]:
     return {
         "title": "A laboratory for GANs on the plane",
         "alt": "Data, generated samples and the discriminator's field, with the scores by step.",
-        "presets": [
-            {"name": name, "title": p.title, "claim": p.claim, "try": p.suggestion,
-             "settings": p.settings, "steps": p.steps}
-            for name, p in PRESETS.items()
-        ],
+        "presets": [_lesson(name) for name in PRESETS],
         "defaults": DEFAULTS,
         "controls": controls,
         "targets": {
