@@ -135,7 +135,7 @@ def test_the_real_book() -> None:
         assert (ROOT / name).is_file()
         return {page for page, names in reached.items() if name in names}
 
-    assert {"elbo", "generative-models"} <= concerned("ganlib/vae.py")
+    assert {"elbo", "four-families"} <= concerned("ganlib/vae.py")
     assert "convergence" not in concerned("ganlib/vae.py")
     assert "convergence" in concerned("ganlib/dynamics.py")
     assert "elbo" not in concerned("ganlib/dynamics.py")
