@@ -70,11 +70,19 @@ def _executed(page: Page, notebooks: Path) -> NotebookNode | None:
 
 
 def prose(page: Page) -> str:
-    """The page less its code: what a reader reads."""
+    """The page less its code: what a reader reads, directives' texts included."""
     cells = [cell.source for cell in page.notebook().cells if cell.cell_type == "markdown"]
-    text = "\n\n".join(cells)
-    text = re.sub(r"^(`{3,})(?!\{)[a-z]*\n.*?^\1\s*$", "", text, flags=re.M | re.S)
-    return re.sub(r"`[^`\n]+`", "", text)
+    kept: list[str] = []
+    open_fences: list[tuple[str, bool]] = []  # how each must close, and whether it holds code
+    for line in "\n\n".join(cells).splitlines():
+        fence = FENCE.match(line)
+        if fence and open_fences and line.strip() == open_fences[-1][0]:
+            open_fences.pop()
+        elif fence and not (open_fences and open_fences[-1][1]):
+            open_fences.append((fence[1], not fence[2].startswith("{")))
+        elif not (open_fences and open_fences[-1][1]):
+            kept.append(line)
+    return re.sub(r"`[^`\n]+`", "", "\n".join(kept))
 
 
 def cells_run(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
