@@ -141,7 +141,10 @@ def image_grid(
     ax: Axes | None = None,
     limits: tuple[float, float] = (-1.0, 1.0),
 ) -> Figure:
-    """Tile images into one picture.
+    """Tile images into one picture, with an empty gutter between them.
+
+    The gutter and what is missing from a short last row are transparent: the page shows through,
+    light or dark.
 
     Parameters
     ----------
@@ -160,19 +163,22 @@ def image_grid(
             f"images have shape {tuple(tiles.shape)}; expected (N, H, W), (N, 1, H, W) or "
             "(N, 3, H, W)"
         )
-    count, channels, height, width = tiles.shape
+    count, _, height, width = tiles.shape
     rows = -(-count // columns)
     low, high = limits
-    sheet = np.full((rows * columns, channels, height, width), low, dtype=tiles.dtype)
-    sheet[:count] = tiles
-    sheet = sheet.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
-    sheet = sheet.reshape(rows * height, columns * width, channels).clip(low, high)
+    gap = max(1, round(width / 14))
+    step = np.array([height + gap, width + gap])
+    picture = np.zeros((*(step * (rows, columns) - gap), 4), dtype=np.float32)  # RGB, opacity
+    shown = ((tiles - low) / (high - low)).clip(0, 1).transpose(0, 2, 3, 1)  # (N, H, W, C)
+    for number, tile in enumerate(shown):
+        top, left = step * divmod(number, columns)
+        place = picture[top : top + height, left : left + width]
+        place[..., :3], place[..., 3] = tile, 1
     if ax is None:
-        _, ax = plt.subplots(figsize=(0.62 * columns, 0.62 * rows * height / width))
-    picture = (sheet - low) / (high - low)
-    picture = picture.squeeze(-1) if channels == 1 else picture
+        tall, wide = picture.shape[:2]
+        _, ax = plt.subplots(figsize=(0.62 * columns, 0.62 * columns * tall / wide))
     # "none" puts the image's own pixels into an SVG, in place of thousands of resampled ones
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="none")
+    ax.imshow(picture, interpolation="none")
     ax.set_axis_off()
     figure = ax.figure
     assert isinstance(figure, Figure)

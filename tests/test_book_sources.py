@@ -224,6 +224,11 @@ PLANTED = {
     "install": (GOOD.replace("plt.plot", "%pip install x #"), "cells_small", "does not belong"),
     "one device": (GOOD.replace("plt.plot([0, 1])", "d = 'cuda:0'"), "cells_small", "cuda:0"),
     "banned word": (GOOD.replace("Then\n", "Clearly\n"), "words", "'Clearly'"),
+    "banned word between two directives": (
+        GOOD.replace("````{prf:observation}", "Clearly.\n\n````{prf:observation}"),
+        "words",
+        "'Clearly'",
+    ),
     "placeholder": (GOOD.replace("Then\n", "TODO\n"), "words", "unfinished"),
     "foreign label": (
         GOOD.replace("eq-sample-sum", "eq-other-sum"),

@@ -278,6 +278,17 @@ def test_simultaneous_radius_grows_by_the_exact_factor(x, y, step):
     assert torch.isclose(path.radius[1] ** 2, path.radius[0] ** 2 * factor, rtol=1e-9, atol=1e-12)
 
 
+def test_alternating_minimax_leaves_slowly():
+    # In the linear part it turns for ever: what pushes it out is of tenth order (`convergence`).
+    minimax, linear = (dyn.dirac_gan(f()) for f in (losses.minimax, losses.wasserstein))
+    for step, doubled in ((1.0, 537), (0.5, 7612)):
+        update = dyn.alternating(step)
+        run = dyn.simulate(minimax, 1.0, -1.0, update=update, steps=doubled)
+        assert run.radius[-1] >= 2 * run.radius[0] > run.radius[:-1].max()
+        run = dyn.simulate(linear, 1.0, -1.0, update=update, steps=doubled)
+        assert run.radius.max() < 2 * run.radius[0]
+
+
 @settings(max_examples=30, deadline=None)
 @given(x=st.floats(-3, 3), y=st.floats(-3, 3), step=st.floats(0.01, 1.9))
 def test_alternating_wasserstein_conserves_a_quadratic(x, y, step):

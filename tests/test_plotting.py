@@ -65,9 +65,13 @@ def test_image_grid_tiles_in_order(shape: tuple[int, ...]) -> None:
     figure = plotting.image_grid(images, columns=4)
     picture = figure.axes[0].images[0].get_array()
     height, width = shape[-2:]
-    assert picture.shape[:2] == (2 * height, 4 * width)
-    assert np.mean(picture[0, width]) == pytest.approx(1.0)
-    assert np.asarray(picture).mean() == pytest.approx(1 / 8)
+    gap = max(1, round(width / 14))
+    assert picture.shape == (2 * height + gap, 4 * width + 3 * gap, 4)
+    assert (picture[:height, width + gap : 2 * width + gap] == 1).all()  # the second image
+    colour, opacity = np.split(np.asarray(picture), [3], axis=2)
+    assert colour.sum() == pytest.approx(3 * height * width)  # and it is the only white one
+    assert opacity.sum() == 5 * height * width  # nothing between them, nor after the last
+    assert not opacity[:, width : width + gap].any()
 
 
 def test_spread_shades_the_full_range() -> None:

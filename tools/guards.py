@@ -49,6 +49,8 @@ FENCE = re.compile(r"^\s*(`{3,}|:{3,})(.*)$")
 LABEL = re.compile(
     r"^\s*(?::label:|:name:|name:)\s*(\S+)\s*$|^\(([\w-]+)\)=\s*$|\$\$\s*\(([\w-]+)\)", re.M
 )
+#: a page that was split off -> the page it was a part of; what moved with it keeps its labels
+SPLIT_FROM = {"equilibrium": "the-game"}
 PREDICT = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{predict\}", re.M)
 OLD_BOX = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{admonition\}\s*(Predict.*)$", re.M | re.I)
 LONG_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", *CHECKED_BY.values()}
@@ -68,11 +70,19 @@ def _executed(page: Page, notebooks: Path) -> NotebookNode | None:
 
 
 def prose(page: Page) -> str:
-    """The page less its code: what a reader reads."""
+    """The page less its code: what a reader reads, directives' texts included."""
     cells = [cell.source for cell in page.notebook().cells if cell.cell_type == "markdown"]
-    text = "\n\n".join(cells)
-    text = re.sub(r"^(`{3,})(?!\{)[a-z]*\n.*?^\1\s*$", "", text, flags=re.M | re.S)
-    return re.sub(r"`[^`\n]+`", "", text)
+    kept: list[str] = []
+    open_fences: list[tuple[str, bool]] = []  # how each must close, and whether it holds code
+    for line in "\n\n".join(cells).splitlines():
+        fence = FENCE.match(line)
+        if fence and open_fences and line.strip() == open_fences[-1][0]:
+            open_fences.pop()
+        elif fence and not (open_fences and open_fences[-1][1]):
+            open_fences.append((fence[1], not fence[2].startswith("{")))
+        elif not (open_fences and open_fences[-1][1]):
+            kept.append(line)
+    return re.sub(r"`[^`\n]+`", "", "\n".join(kept))
 
 
 def cells_run(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[str]:
@@ -230,12 +240,13 @@ def words(page: Page) -> Iterator[str]:
 def labels_carry_name(page: Page) -> Iterator[str]:
     """Labels of a chapter carry its name, so that no two chapters collide."""
     name = page.name.rsplit("/", 1)[-1]
+    names = {name, SPLIT_FROM.get(name, name)}
     for match in LABEL.finditer(page.text):
         label = next(group for group in match.groups() if group)
         if label == "python3":
             continue
         kind, _, rest = label.partition("-")
-        if not kind or not (rest == name or rest.startswith(f"{name}-")):
+        if not kind or not any(rest == one or rest.startswith(f"{one}-") for one in names):
             yield f"label {label!r}: expected {kind or 'kind'}-{name}-..."
 
 
