@@ -17,6 +17,7 @@ import math
 import os
 import pickle
 import tarfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -26,10 +27,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ganlib import files, pairs
 from ganlib.checks import check_count
-from ganlib.files import OfflineError
+from ganlib.files import BrokenImageError, OfflineError
 
 __all__ = [
     "Labelled",
@@ -47,6 +49,8 @@ __all__ = [
     "swiss_roll",
     "two_moons",
 ]
+
+_BAR_AFTER = 2.0  # seconds of reading before a progress bar appears
 
 
 @dataclass(frozen=True)
@@ -412,7 +416,14 @@ def _cifar10_jpeg(path: Path, part: str) -> Samples:
     return Samples("CIFAR-10 (JPEG)", _images(pixels), _classes(labels), _CIFAR10_CLASSES)
 
 
-def image_folder(path: str | os.PathLike[str], size: int = 32, *, grey: bool = False) -> Samples:
+def image_folder(
+    path: str | os.PathLike[str],
+    size: int = 32,
+    *,
+    grey: bool = False,
+    skip_broken: bool = False,
+    progress: bool | None = None,
+) -> Samples:
     """Your own images: every JPEG or PNG below ``path``, cut square, scaled to ``size``.
 
     The folder directly below ``path`` that holds an image is its class. Photographs are turned
@@ -427,6 +438,10 @@ def image_folder(path: str | os.PathLike[str], size: int = 32, *, grey: bool = F
         Height and width of the result, in pixels.
     grey
         One channel instead of three.
+    skip_broken
+        Leave out files that are no images, with a warning that names each, instead of an error.
+    progress
+        Show a progress bar: True, False, or None for a bar once two seconds have passed.
 
     Returns
     -------
@@ -448,18 +463,32 @@ def image_folder(path: str | os.PathLike[str], size: int = 32, *, grey: bool = F
     found = sorted(
         file
         for file in root.rglob("*")
-        if file.suffix.lower() in {".jpg", ".jpeg", ".png"} and file.is_file()
+        if file.suffix.lower() in {".jpg", ".jpeg", ".png"}
+        and file.is_file()
+        and not file.name.startswith("._")  # what macOS writes beside a file on foreign disks
     )
     if not found:
         raise ValueError(f"{root} holds no .jpg, .jpeg or .png file; give the folder above them")
-    classes = sorted({file.relative_to(root).parts[0] for file in found if file.parent != root})
-    pixels = [files.read_image(file, str(file), "L" if grey else "RGB", size) for file in found]
-    labels = [
-        classes.index(file.relative_to(root).parts[0]) for file in found if file.parent != root
-    ]
-    complete = len(labels) == len(found)
+    read, pixels = [], []
+    bar = tqdm(
+        found, "reading", disable=progress is False, delay=0 if progress else _BAR_AFTER,
+        leave=False, unit="picture", mininterval=0.5,
+    )  # fmt: skip
+    for file in bar:
+        try:
+            pixels.append(files.read_image(file, str(file), "L" if grey else "RGB", size))
+            read.append(file)
+        except BrokenImageError as error:
+            if not skip_broken:
+                raise
+            warnings.warn(f"skipped: {error}", stacklevel=2)
+    if not read:
+        raise ValueError(f"none of the {len(found)} pictures in {root} can be read")
+    parents = [file.relative_to(root).parts[0] for file in read if file.parent != root]
+    classes = tuple(sorted(set(parents)))
+    labels = _classes([classes.index(name) for name in parents])
     return Samples(
-        root.name, _images(pixels), _classes(labels) if complete else None, tuple(classes)
+        root.absolute().name, _images(pixels), labels if len(labels) == len(read) else None, classes
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import struct
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,11 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["OfflineError", "fetch", "folder", "read_idx", "read_image"]
+__all__ = ["BrokenImageError", "OfflineError", "fetch", "folder", "read_idx", "read_image"]
+
+
+class BrokenImageError(ValueError):
+    """A file that should hold an image does not."""
 
 
 class OfflineError(ConnectionError):
@@ -114,15 +119,18 @@ def _check_writable(place: Path) -> None:
 def read_image(file: Any, name: str, mode: str = "RGB", size: int | None = None) -> np.ndarray:
     """An image file the right way up, as bytes (height, width, channels), cut square to ``size``.
 
-    Raises a ValueError that gives ``name`` for what is no image.
+    Raises a :class:`BrokenImageError` that gives ``name`` for what is no image.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(file) as opened:
+            if size is not None:  # a photograph of 12 megapixels need not be decoded in full
+                opened.draft(None, (2 * size, 2 * size))
             image = _flat(ImageOps.exif_transpose(opened)).convert(mode)
-    except OSError as error:
-        raise ValueError(f"{name} cannot be read as an image ({error}); remove it") from error
+    # A broken PNG is a SyntaxError to Pillow, broken EXIF a struct.error, a bomb none of them.
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        raise BrokenImageError(f"{name} cannot be read as an image ({error}); remove it") from error
     if size is not None:
         image = ImageOps.fit(image, (size, size))
     return np.atleast_3d(np.asarray(image))

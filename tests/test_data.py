@@ -359,6 +359,29 @@ def test_what_is_transparent_becomes_white(mode: str, tmp_path) -> None:
     assert (got[1:, :4] == -1).all()
 
 
+def test_a_large_photograph_is_not_decoded_in_full_and_looks_the_same(tmp_path) -> None:
+    across = torch.linspace(0, 255, 1200).expand(900, 1200)
+    pixels = torch.stack([across, across.flip(1), across.T.flip(0).T], 2)
+    Image.fromarray(pixels.byte().numpy()).save(tmp_path / "large.jpg", quality=95)
+    got = data.image_folder(tmp_path, 16).values
+    Image.open(tmp_path / "large.jpg").save(tmp_path / "large.png")  # no draft of a PNG
+    (tmp_path / "large.jpg").unlink()
+    assert (got - data.image_folder(tmp_path, 16).values).abs().max() < 3 / 127.5
+
+
+def test_image_folder_skips_what_is_broken_when_asked(tmp_path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "whole.png")
+    (tmp_path / "broken.png").write_bytes((tmp_path / "whole.png").read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"broken\.png cannot be read"):
+        data.image_folder(tmp_path, 4)
+    with pytest.warns(UserWarning, match=r"skipped: .*broken\.png"):
+        got = data.image_folder(tmp_path, 4, skip_broken=True)
+    assert len(got) == 1
+    (tmp_path / "whole.png").unlink()
+    with pytest.warns(match="skipped"), pytest.raises(ValueError, match="none of the 1 pictures"):
+        data.image_folder(tmp_path, 4, skip_broken=True)
+
+
 def test_image_folder_refuses_nonsense(tmp_path) -> None:
     (tmp_path / "trap.jpg").mkdir()
     with pytest.raises(ValueError, match="holds no"):
