@@ -25,7 +25,7 @@ __all__ = ["as_json", "facts", "key", "plainly", "versions"]
 #: What of ganlib a row depends on: where one of these files changes, rows are computed again.
 _MATTERS = (
     "batches.py", "checks.py", "data.py", "draws.py", "formulas.py", "game.py", "losses.py",
-    "networks.py", "noise.py", "numerics.py", "optimisers.py", "options.py", "penalties.py",
+    "networks/*.py", "noise.py", "numerics.py", "optimisers.py", "options.py", "penalties.py",
     "run.py", "step.py", "training.py", "studies/*.py", "lab/flat.py", "lab/native.py",
     "lab/runtime.c", "lab/compiler/*.py",
 )  # fmt: skip
