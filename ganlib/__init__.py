@@ -10,6 +10,7 @@ One concept a module, named as the chapter that derives it. Imports run downward
     step                    two drivers of one game: a pure function of a named state; in place
     game                    what each player pays, written once
     networks, penalties     what is trained, and what keeps its gradient in bounds
+    flows                   generators that invert and know their density
     optimisers, noise       how a player moves; draws that are a function of a key
     losses                  GAN objectives, made from
     divergences, distances  f-divergences (fdivergence: what one is); integral probability metrics

@@ -15,7 +15,9 @@ __all__ = ["latent_shape"]
 def latent_shape(generator: nn.Module, size: int | None = None) -> tuple[int, ...]:
     """The shape of one latent, read off the first layer that takes it.
 
-    A convolutional layer takes (channels, 1, 1), any other a row.
+    A convolutional layer takes (channels, 1, 1), any other a row. A generator with an attribute
+    ``latent_size`` says itself how many numbers it takes, as a flow does, whose first layer sees
+    only a part of them.
 
     Parameters
     ----------
@@ -27,6 +29,9 @@ def latent_shape(generator: nn.Module, size: int | None = None) -> tuple[int, ..
     ValueError
         If it cannot be read off; then pass ``latent=`` where this was called from.
     """
+    says: int | None = getattr(generator, "latent_size", None)
+    if says is not None:
+        return (says if size is None else size,)
     known = (nn.Unflatten, nn.Linear, nn.modules.conv._ConvNd)
     first: Any = next((layer for layer in generator.modules() if isinstance(layer, known)), None)
     convolves = isinstance(first, nn.modules.conv._ConvNd)
