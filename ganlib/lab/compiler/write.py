@@ -84,7 +84,9 @@ class Writer(fx.Interpreter):
     def run_node(self, node: fx.Node) -> Any:
         self.node = node
         result = super().run_node(node)
-        if node.op in ("placeholder", "output") or node.target is operator.getitem:
+        if node.op in ("placeholder", "output"):
+            return result
+        if node.target is operator.getitem and node not in self.constants:
             return result
         if result is None and node in self.constants:
             return result  # a check of known values, passed
