@@ -6,7 +6,7 @@ mass. Each compares samples, weighted points, probability vectors or Gaussians *
 value belongs to the distributions given, so two equal samples are at distance 0. Samples of any
 float dtype are compared in float64, pairs of points in blocks of bounded memory.
 
-Derived in `wasserstein`, which proves every closed form below.
+Derived in `wasserstein` (transport) and `critics` (Cramér, energy, maximum mean discrepancy).
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def cramer(
     """The Cramér distance of two samples on the line, exactly: the integral of (F - G)^2.
 
     Arguments and errors as :func:`wasserstein_1d`. It is a squared distance (its root is a
-    metric), has the units of the points, and is half of :func:`energy`. Derived in `wasserstein`
+    metric), has the units of the points, and is half of :func:`energy`. Derived in `critics`
     (Székely and Rizzo 2013; Bellemare et al. 2017).
     """
     length, gap = _cdf_steps(x, y, weights_x, weights_y)
@@ -249,7 +249,7 @@ def energy(x: Tensor, y: Tensor) -> Tensor:
     ValueError
         For empty or non-finite samples, or samples of different dimension.
 
-    Derived in `wasserstein` (Székely and Rizzo 2013).
+    Derived in `critics` (Székely and Rizzo 2013).
     """
     p, q = pairs.two(x, y)
     across, within_p, within_q = (
@@ -287,7 +287,7 @@ def mmd2(x: Tensor, y: Tensor, length_scale: float = 1.0, *, unbiased: bool = Fa
         For a length scale that is not positive, empty or non-finite samples, samples of different
         dimension, or ``unbiased`` with a sample of one point.
 
-    Derived in `wasserstein` (Gretton et al. 2012, lemma 6).
+    Derived in `critics` (Gretton et al. 2012, lemma 6).
     """
     _check_scale(length_scale)
     p, q = pairs.two(x, y)
@@ -309,7 +309,7 @@ def mmd_witness(x: Tensor, y: Tensor, length_scale: float = 1.0) -> Callable[[Te
     ``f(z) = (E k(X, z) - E k(Y, z)) / MMD``, the unit vector of the kernel's Hilbert space along
     the difference of the mean embeddings, so that ``mean f(x) - mean f(y) = sqrt(mmd2(x, y))``.
     Arguments and errors as :func:`mmd2`; ValueError if the samples are equal (every critic is
-    then as good). Derived in `wasserstein` (Gretton et al. 2012, section 2.3).
+    then as good). Derived in `critics` (Gretton et al. 2012, section 2.3).
     """
     x, y = pairs.two(x, y)
     kernel = _kernel(length_scale)
@@ -335,7 +335,7 @@ def mmd2_gaussians(
 ) -> Tensor:
     """MMD^2 of two Gaussians on the line (:data:`GAUSSIAN_MMD2`), a float64 scalar tensor.
 
-    Derived in `wasserstein`. Raises ValueError for a negative standard deviation or a length scale
+    Derived in `critics`. Raises ValueError for a negative standard deviation or a length scale
     that is not positive.
     """
     _check_scale(length_scale)

@@ -4,7 +4,7 @@ The Fisher and Sobolev distances have closed forms; the best plan and the best 1
 between finitely many points are linear programmes. :mod:`ganlib.distances` exports them beside the
 distances of samples.
 
-Derived in `wasserstein`, which proves every closed form below.
+Derived in `critics` (Fisher, Sobolev) and `wasserstein` (transport).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def fisher(p: Tensor, q: Tensor) -> Tensor:
     ValueError
         For vectors of different length, negative entries, or sums other than 1.
 
-    Derived in `wasserstein` (Mroueh and Sercu 2017).
+    Derived in `critics` (Mroueh and Sercu 2017).
     """
     check_probability_pair(p, q, ("p", "q"))
     return root(2 * (_relative_gap(p, q) * (p - q)).sum(-1))
@@ -137,7 +137,7 @@ def sobolev(p: Tensor, q: Tensor, points: Tensor, density: Tensor | None = None)
         As :func:`fisher`; for points that do not increase; and where mu has no mass although the
         distribution functions differ (the supremum is then infinite).
 
-    Derived in `wasserstein` (Mroueh et al. 2018).
+    Derived in `critics` (Mroueh et al. 2018).
     """
     gap, length, density = _sobolev_edges(p, q, points, density)
     weight = length / torch.where(density > 0, density, 1)

@@ -110,7 +110,7 @@ def gradient_penalty(
 ) -> Tensor:
     """E(|grad| - target)^2 at points drawn uniformly between paired real and fake samples.
 
-    Gulrajani et al. 2017, equation 3. The paper weights it by 10 (0.1 on its toy data).
+    Gulrajani et al. 2017, equation 3. Weight 10 in the paper, 0.1 on toy data in its released code.
 
     Parameters
     ----------

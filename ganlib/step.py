@@ -14,7 +14,7 @@ leading axis on the state makes many runs at once), compiled, differentiated (:f
 
 Nothing is drawn here: latents, batches and the places of a penalty come in as arguments. An
 option of a step is a function from step to step (:mod:`ganlib.options`). The step is algorithm 1
-of the chapter `the-game`; what the players pay is :mod:`ganlib.game`.
+of the chapter `equilibrium`; what the players pay is :mod:`ganlib.game`.
 """
 
 from __future__ import annotations

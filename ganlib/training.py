@@ -1,6 +1,6 @@
 """Alternating training: the readable loop.
 
-:func:`fit` is algorithm 1 of the chapter `the-game`: k discriminator steps, one generator step,
+:func:`fit` is algorithm 1 of the chapter `equilibrium`: k discriminator steps, one generator step,
 taken in place (:func:`ganlib.step.in_place`). It differs from the loop of most tutorials only in
 what it leaves out: gradients nobody uses, and one kernel call per parameter in the optimiser
 (``make bench`` measures the difference).
