@@ -26,12 +26,15 @@ from ganlib.formulas import compile_formula, expm1, softplus
 __all__ = [
     "Elbo",
     "LinearGaussian",
+    "active_units",
     "bernoulli_log_likelihood",
     "elbo",
+    "free_bits",
     "importance_bound",
     "kl_diagonal",
     "kl_formula",
     "kl_full",
+    "kl_per_latent",
     "kl_to_prior",
     "log_weights",
     "normal_log_density",
@@ -84,7 +87,69 @@ def kl_to_prior(mean: Tensor, log_std: Tensor) -> Tensor:
     Shapes (..., L) in, (...) out, in nats. Finite for every log_std that the square
     exp(2 log_std) allows: a standard deviation near 0 costs about -log_std. Derived in `elbo`.
     """
-    return _kl_to_prior(mean, log_std).sum(-1)
+    return kl_per_latent(mean, log_std).sum(-1)
+
+
+def kl_per_latent(mean: Tensor, log_std: Tensor) -> Tensor:
+    """The terms of :func:`kl_to_prior` before the sum: shapes (..., L) in and out, in nats.
+
+    Averaged over data, term j bounds what latent j can tell of the observation: 0 if q(z_j|x) is
+    the prior for every x. Derived in `vae`.
+    """
+    return _kl_to_prior(mean, log_std)
+
+
+def free_bits(kl: Tensor, nats: float) -> Tensor:
+    """sum over j of max(nats, mean over the batch of KL_j): a number to put in place of the KL.
+
+    Parameters
+    ----------
+    kl
+        Shape (N, L), from :func:`kl_per_latent`.
+    nats
+        What each latent may cost free of charge, at least 0; 0 gives the KL's own batch mean.
+
+    Returns
+    -------
+    Shape (), at least the mean KL and at least L times ``nats``: with it the objective is still
+    a lower bound. No gradient reaches a latent below its allowance. Derived in `vae` (Kingma et
+    al. 2016).
+
+    Raises
+    ------
+    ValueError
+        If ``kl`` has another number of axes or no rows, or ``nats`` is negative or not finite.
+    """
+    _check_rows(kl, "kl")
+    if not 0 <= nats < math.inf:
+        raise ValueError(f"nats = {nats}; the free allowance of a latent is a number from 0 on")
+    return kl.mean(0).clamp(min=nats).sum()
+
+
+def active_units(mean: Tensor, least: float = 0.01) -> Tensor:
+    """Which latents move with the observation: the variance of their mean exceeds ``least``.
+
+    Parameters
+    ----------
+    mean
+        The encoder's means for N observations, shape (N, L), N at least 2.
+    least
+        The variance from which a latent counts, at least 0; 0.01 is that of Burda et al. (2016).
+
+    Returns
+    -------
+    Shape (L,), bool; ``.sum()`` counts them. A latent may cost divergence and yet be inactive, if
+    q(z_j|x) is one distribution other than the prior for every x. Derived in `vae`.
+
+    Raises
+    ------
+    ValueError
+        If ``mean`` has another number of axes or fewer than two rows, or ``least`` is negative.
+    """
+    _check_rows(mean, "mean", 2)
+    if not 0 <= least < math.inf:
+        raise ValueError(f"least = {least}; a variance to exceed is a number from 0 on")
+    return mean.var(0) > least
 
 
 def kl_full(
@@ -192,6 +257,13 @@ class Elbo(NamedTuple):
     def value(self) -> Tensor:
         """reconstruction - kl, shape (N,): at most log p(x) in expectation. Maximise it."""
         return self.reconstruction - self.kl
+
+    def weighted(self, beta: Tensor | float) -> Tensor:
+        """reconstruction - beta kl, shape (N,): the objective of a beta-VAE; a bound from 1 on.
+
+        For warm-up let ``beta`` rise from 0 to 1 with the steps. Derived in `vae`.
+        """
+        return self.reconstruction - beta * self.kl
 
 
 def elbo(
@@ -377,6 +449,14 @@ class LinearGaussian:
 
 def _diagonal(matrix: Tensor) -> Tensor:
     return torch.diagonal(matrix, dim1=-2, dim2=-1)
+
+
+def _check_rows(values: Tensor, name: str, least: int = 1) -> None:
+    if values.ndim != 2 or values.shape[0] < least:
+        raise ValueError(
+            f"{name} has shape {tuple(values.shape)}; expected (N, L), one row a data point, with "
+            f"N >= {least}"
+        )
 
 
 def _check_width(x: Tensor, other: Tensor, name: str) -> None:

@@ -421,3 +421,56 @@ def test_data_of_another_width_are_refused() -> None:
     # One mean for all coordinates, and leading axes that broadcast, are meant.
     assert vae.normal_log_density(other, torch.zeros(()), torch.zeros(())).shape == (5,)
     assert vae.normal_log_density(other, torch.zeros(3, 5, 784), torch.zeros(784)).shape == (3, 5)
+
+
+class TestTrainedCodes:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_terms_sum_to_the_divergence(self, dtype: torch.dtype) -> None:
+        rng = torch.Generator().manual_seed(0)
+        mean, log_std = (torch.randn(4, 7, 3, generator=rng, dtype=dtype) for _ in range(2))
+        each = vae.kl_per_latent(mean, log_std)
+        assert each.shape == mean.shape
+        assert each.dtype == dtype
+        torch.testing.assert_close(each.sum(-1), vae.kl_to_prior(mean, log_std))
+        assert bool((vae.kl_per_latent(torch.zeros(3), torch.zeros(3)) == 0).all())
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_free_bits(self, dtype: torch.dtype) -> None:
+        kl = torch.tensor([[0.0, 1.0, 4.0], [0.2, 2.0, 2.0]], dtype=dtype, requires_grad=True)
+        expected = {0.0: 0.1 + 1.5 + 3, 0.5: 0.5 + 1.5 + 3, 10.0: 30.0}
+        for nats, value in expected.items():
+            torch.testing.assert_close(vae.free_bits(kl, nats).item(), value)
+        (slope,) = torch.autograd.grad(vae.free_bits(kl, 0.5), kl)
+        assert slope.dtype == dtype
+        assert slope.tolist() == [[0.0, 0.5, 0.5]] * 2
+
+    def test_active_units_move(self) -> None:
+        rng = torch.Generator().manual_seed(0)
+        mean = torch.randn(2000, 4, generator=rng) * torch.tensor([1.0, 0.5, 0.05, 0.0]) + 3
+        assert vae.active_units(mean).tolist() == [True, True, False, False]
+        assert vae.active_units(mean, 0.5).tolist() == [True, False, False, False]
+
+    def test_weighted_bound(self) -> None:
+        terms = vae.Elbo(torch.tensor([-3.0, -1.0]), torch.tensor([1.0, 2.0]))
+        torch.testing.assert_close(terms.weighted(1), terms.value)
+        assert terms.weighted(0).tolist() == [-3.0, -1.0]
+        assert terms.weighted(torch.tensor(2.0)).tolist() == [-5.0, -5.0]
+
+    def test_without_data(self) -> None:
+        mean = torch.zeros(5, 3, device="meta")
+        each = vae.kl_per_latent(mean, mean)
+        assert each.shape == (5, 3)
+        assert vae.free_bits(each, 0.1).shape == ()
+        assert vae.active_units(mean).shape == (3,)
+
+    def test_errors_name_what_is_wrong(self) -> None:
+        two = torch.ones(5, 3)
+        for nats in (-1.0, math.inf, math.nan):
+            with pytest.raises(ValueError, match=r"nats = .*from 0 on"):
+                vae.free_bits(two, nats)
+        with pytest.raises(ValueError, match=r"kl has shape \(5,\); expected \(N, L\)"):
+            vae.free_bits(two[:, 0], 0.1)
+        with pytest.raises(ValueError, match=r"mean has shape \(1, 3\).*N >= 2"):
+            vae.active_units(two[:1])
+        with pytest.raises(ValueError, match="least = -1"):
+            vae.active_units(two, -1)
