@@ -251,7 +251,7 @@ def draw_stages(ax: Axes, network: nn.Sequential, example: Tensor, *, color: str
     """
     found = stages(network, example)
     shapes = [tuple(example.shape[1:]), *(stage.shape for stage in found)]
-    largest = max(shape[-1] for shape in shapes if len(shape) == 3)
+    largest = max((shape[-1] for shape in shapes if len(shape) == 3), default=1)
     for place, shape in enumerate(shapes):
         side = 0.06 + 0.5 * (shape[-1] / largest if len(shape) == 3 else 0)
         for behind in reversed(range(min(shape[0], 5) if len(shape) == 3 else 1)):
