@@ -9,14 +9,16 @@ by marker.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
 
 __all__ = [
     "ACCENT",
@@ -27,12 +29,15 @@ __all__ = [
     "REAL",
     "STYLE",
     "THEORY",
+    "Stage",
+    "draw_stages",
     "image_grid",
     "kde",
     "kde_contours",
     "scatter",
     "setup",
     "spread",
+    "stages",
     "table",
 ]
 
@@ -183,6 +188,85 @@ def image_grid(
     figure = ax.figure
     assert isinstance(figure, Figure)
     return figure
+
+
+class Stage(NamedTuple):
+    """A layer that multiplies by weights, with what follows it up to the next one."""
+
+    name: str  #: its class, and for a convolution its kernel and stride: "Conv2d, 4x4, stride 2"
+    shape: tuple[int, ...]  #: of one sample after the stage
+    weights: int  #: trained numbers in it, those of the layers that follow included
+
+
+def stages(network: nn.Sequential, example: Tensor) -> list[Stage]:
+    """What each stage of a network makes of a batch ``example`` (N, ...), in evaluation mode.
+
+    A stage begins at every linear or convolutional layer. The network is left in its mode.
+
+    Raises
+    ------
+    ValueError
+        For a network without such a layer.
+    """
+    found: list[Stage] = []
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        x = example
+        for layer in network:
+            x = layer(x)
+            weights = sum(weight.numel() for weight in layer.parameters())
+            shape = tuple(x.shape[1:])
+            if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)):
+                found.append(Stage(_named(layer), shape, weights))
+            elif found:
+                found[-1] = found[-1]._replace(shape=shape, weights=found[-1].weights + weights)
+    network.train(training)
+    if not found:
+        raise ValueError(
+            f"{type(network).__name__} has no linear or convolutional layer, so it has no stage to "
+            "draw; pass the network that holds them"
+        )
+    return found
+
+
+def _named(layer: nn.Linear | nn.modules.conv._ConvNd) -> str:
+    name = type(layer).__name__
+    if isinstance(layer, nn.Linear):
+        return name
+    return f"{name}, {'x'.join(map(str, layer.kernel_size))}, stride {layer.stride[0]}"
+
+
+def draw_stages(ax: Axes, network: nn.Sequential, example: Tensor, *, color: str = FAKE) -> None:
+    """Draw a network from left to right: each stage's shape, layer and number of weights.
+
+    Squares are as high as their side, one behind the other for the channels (five at most).
+
+    Parameters
+    ----------
+    example
+        A batch (N, ...) of the network's inputs.
+    color
+        Of the squares.
+    """
+    found = stages(network, example)
+    shapes = [tuple(example.shape[1:]), *(stage.shape for stage in found)]
+    largest = max((shape[-1] for shape in shapes if len(shape) == 3), default=1)
+    for place, shape in enumerate(shapes):
+        side = 0.06 + 0.5 * (shape[-1] / largest if len(shape) == 3 else 0)
+        for behind in reversed(range(min(shape[0], 5) if len(shape) == 3 else 1)):
+            corner = (place - side / 2 + 0.035 * behind, -side / 2 + 0.035 * behind)
+            ax.add_patch(Rectangle(corner, side, side, fc=color, ec=INK, alpha=0.55, lw=0.8))
+        text = " x ".join(map(str, shape))
+        ax.text(place, -0.42, text, ha="center", va="top", fontweight="bold")
+    for place, stage in enumerate(found):
+        kind = stage.name.replace(", ", "\n", 1)
+        ax.text(place + 0.5, 0.5, f"{kind}\n{stage.weights:,} weights", ha="center", va="bottom")
+        ax.annotate(
+            "", (place + 0.66, 0), (place + 0.38, 0), arrowprops={"arrowstyle": "->", "color": INK}
+        )
+    ax.set(xlim=(-0.4, len(shapes) - 0.5), ylim=(-0.55, 0.95), aspect="equal")
+    ax.set_axis_off()
 
 
 def spread(

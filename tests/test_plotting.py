@@ -11,6 +11,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from ganlib import plotting
+from ganlib.networks import dcgan_generator, mlp
 
 mpl.use("agg")
 
@@ -82,12 +83,40 @@ def test_spread_shades_the_full_range() -> None:
     assert (extent.min(), extent.max()) == (0.0, 9.0)
 
 
+def test_stages_tell_shapes_and_all_weights() -> None:
+    network = dcgan_generator(10, 28, width=4)
+    before = [buffer.clone() for buffer in network.buffers()]
+    found = plotting.stages(network, torch.zeros(3, 10))
+    assert [stage.shape for stage in found] == [(8, 7, 7), (4, 14, 14), (1, 28, 28)]
+    assert found[1].name == "ConvTranspose2d, 4x4, stride 2"
+    assert sum(stage.weights for stage in found) == sum(p.numel() for p in network.parameters())
+    assert found[1].weights == 8 * 4 * 4 * 4 + 2 * 4  # the kernel, and the normalisation after it
+    assert network.training  # and nothing was counted into the running averages
+    after = list(network.buffers())
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_stages_are_drawn_with_their_numbers() -> None:
+    _, axes = plt.subplots(2)
+    plotting.draw_stages(axes[0], dcgan_generator(10, 8, width=4), torch.zeros(1, 10))
+    plotting.draw_stages(axes[1], mlp(2, 5, 1), torch.zeros(1, 2))
+    texts = [[text.get_text() for text in ax.texts] for ax in axes]
+    assert {"10", "4 x 4 x 4", "1 x 8 x 8"} <= set(texts[0])
+    assert {"2", "5", "1", "Linear\n15 weights", "Linear\n6 weights"} <= set(texts[1])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda ax: plotting.scatter(ax, torch.ones(3, 3)), r"\(3, 3\)"),
         (lambda ax: plotting.image_grid(torch.ones(3, 2, 4, 4)), r"\(3, 2, 4, 4\)"),
         (lambda ax: plotting.spread(ax, [0, 1, 2], torch.ones(2, 2)), r"\(2, 2\)"),
+        (
+            lambda ax: plotting.draw_stages(
+                ax, torch.nn.Sequential(torch.nn.ReLU()), torch.ones(1)
+            ),
+            "no linear or convolutional layer",
+        ),
     ],
 )
 def test_bad_shapes_are_named(call, message: str) -> None:
