@@ -51,22 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if given[0] not in COMMANDS:
         _parser().parse_args(given)  # prints help, the version, or which command is meant, and ends
-    command = importlib.import_module(f"ganlib.command.{given[0]}")
-    options = command.parser().parse_args(given[1:])
+    options = None
     with warnings.catch_warnings():
-        warnings.showwarning = _note
         try:
+            command = importlib.import_module(f"ganlib.command.{given[0]}")
+            options = command.parser().parse_args(given[1:])
+            warnings.showwarning = _note
             command.run(options)
         except KeyboardInterrupt as stop:
             _say(f"{stop}; the same command goes on from there" if str(stop) else "stopped")
             return 130
         except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-            if options.traceback:
+            if options is None or options.traceback:
                 raise
             _say(f"python -m ganlib {given[0]}: error: {_told(error)}")
             return 2
         except RuntimeError as error:
-            if options.traceback or "memory" not in str(error):
+            if options is None or options.traceback or "memory" not in str(error):
                 raise  # a mistake of ours: with all that helps to find it
             _say(f"python -m ganlib {given[0]}: error: {_told(MemoryError())}")
             return 2

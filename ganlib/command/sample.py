@@ -34,7 +34,9 @@ _EXAMPLES = """\
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    built = command_parser("sample", "Draw pictures, or points, from a trained model.", _EXAMPLES)
+    built = command_parser(
+        "sample", "MODEL [options]", "Draw pictures, or points, from a trained model.", _EXAMPLES
+    )
     add = built.add_argument
     add("model", type=Path, help=f"the folder of a run, or a file such as {models.FILE}")
     add("--out", type=Path, metavar="FILE", help="the grid, a .png (default samples.png); of "
