@@ -22,9 +22,9 @@ __all__ = ["COMMANDS", "main"]
 
 #: The commands, and what each does.
 COMMANDS = {
-    "train": "train a GAN on a folder of pictures, a CSV of points, or a named data set",
+    "train": "train a GAN on a folder of pictures, a CSV of points, or named data",
     "sample": "draw pictures or points from a trained model",
-    "score": "measure a trained model, with the floor and the anchors of every number",
+    "score": "measure a trained model, beside the floor and anchors of each number",
 }
 
 _EXAMPLES = """\
@@ -33,7 +33,7 @@ examples:
   python -m ganlib sample runs/photographs --out faces.png
   python -m ganlib score runs/photographs photographs
 
-`python -m ganlib COMMAND --help` has the options of a command, and more examples.
+`python -m ganlib COMMAND --help` has the options and more examples.
 """
 
 

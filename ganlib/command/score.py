@@ -34,7 +34,7 @@ _EXAMPLES = """\
   # on the data it was trained on: what was held out then is the reference
   python -m ganlib score runs/photographs photographs
   # on other data of the same kind; features of a small classifier of the labels
-  python -m ganlib score runs/digits mnist --features classifier --json score.json
+  python -m ganlib score runs/digits mnist --features classifier --json out.json
 
 The Fréchet and kernel distances are of pixels (pictures averaged to 8 x 8) or
 of the features of a small classifier that is trained here: neither is FID or
