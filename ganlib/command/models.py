@@ -173,12 +173,14 @@ def _halves(plan: Plan, network: nn.Module) -> tuple[nn.Module, nn.Module, int]:
     assert isinstance(network, nn.Sequential)
     layers = list(network)
     if NETWORKS[plan.network].flat:
-        count = layers[-1].in_features
-        return nn.Sequential(*layers[:-1]), layers[-1], count
-    last = layers[-2]  # a convolution over all of the coarsest grid, then nn.Flatten
-    count = math.prod(last.weight.shape[1:])
-    grid = nn.Unflatten(1, tuple(last.weight.shape[1:]))
-    return nn.Sequential(*layers[:-2], nn.Flatten()), nn.Sequential(grid, *layers[-2:]), count
+        last = layers[-1]
+        assert isinstance(last, nn.Linear)
+        return nn.Sequential(*layers[:-1]), last, last.in_features
+    last = layers[-2]  # over all of the coarsest grid; then nn.Flatten
+    assert isinstance(last, nn.Conv2d)
+    grid = last.weight.shape[1:]
+    head = nn.Sequential(nn.Unflatten(1, grid), *layers[-2:])
+    return nn.Sequential(*layers[:-2], nn.Flatten()), head, grid.numel()
 
 
 #: Where a discriminator meets the class, by name.

@@ -212,12 +212,12 @@ def _train(options: argparse.Namespace, where: torch.device, precision: torch.dt
             progress=bar,
         )  # fmt: skip
     except (RuntimeError, ValueError, OSError) as error:
-        told = str(error)
-        if isinstance(error, RuntimeError) and "another run" not in told:
+        words = str(error)
+        if isinstance(error, RuntimeError) and "another run" not in words:
             raise
         for of_fit in ("name another file", "name a file in another folder"):
-            told = told.replace(of_fit, "name another folder, --out")
-        raise ValueError(told) from error
+            words = words.replace(of_fit, "name another folder, --out")
+        raise ValueError(words) from error
     keep.write(history.steps, history.extra.get("averaged"))
     _write_losses(options.out / "losses.csv", history)
     if not options.quiet:
