@@ -426,6 +426,8 @@ def image_folder(
 ) -> Samples:
     """Your own images: every JPEG or PNG below ``path``, cut square, scaled to ``size``.
 
+    Hidden files and folders, whose names begin with a dot, are left alone.
+
     The folder directly below ``path`` that holds an image is its class. Photographs are turned
     the right way up (EXIF), 16-bit greys keep their brightness, and what is transparent becomes
     white.
@@ -465,7 +467,8 @@ def image_folder(
         for file in root.rglob("*")
         if file.suffix.lower() in {".jpg", ".jpeg", ".png"}
         and file.is_file()
-        and not file.name.startswith("._")  # what macOS writes beside a file on foreign disks
+        # Hidden: thumbnails, and what macOS writes beside a file on foreign disks.
+        and not any(part.startswith(".") for part in file.relative_to(root).parts)
     )
     if not found:
         raise ValueError(f"{root} holds no .jpg, .jpeg or .png file; give the folder above them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -11,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +28,7 @@ from safetensors.torch import save_file
 import ganlib
 from ganlib import data
 from ganlib.command import COMMANDS, main, models, sample, score, sources, train
-from ganlib.command.models import FILE
+from ganlib.command.models import FILE, Plan
 from tools.sources import ROOT
 
 MODES = ("RGB", "RGBA", "L", "P", "LA", "CMYK")
@@ -443,13 +446,17 @@ def test_other_data_of_the_same_kind_count_no_copies(trained, tmp_path, ganlib_c
         ("train ring --out {out} --device cuda:77", "cuda:77"),
         ("train ring --out {out} --device toaster", "toaster"),
         ("train spiral --out {out} --conditional", "no modes"),
+        ("train ring --out {out} --label-in projection", "add --conditional"),
+        ("train ring --out {out} --conditional --label-in head", "did you mean"),
+        ("train {photographs}/../photograps --out {out}", "photographs'"),
+        ("train {photographs}/nothing --out {out}", "a folder of pictures"),
         ("train digits --out {out} --size 16", "--size means nothing"),
         ("train {photographs} --out {out} --size 30", "choose 8, 16, 28, 32 or 64"),
         ("train {photographs} --out {out} --size 8 --batch 100", "fewer than a batch of 100"),
         ("train {photographs} --out {out} --columns a", "--columns means nothing"),
         ("train {photographs}/dark --out {out} --size 8 --conditional", "DATA/CLASS/picture.jpg"),
         ("train {photographs}/dark/000.png --out {out}", "a folder of pictures"),
-        ("train ring --out {photographs}/dark/000.png --steps 1", "000.png"),
+        ("train ring --out {photographs}/dark/000.png --steps 1", "another folder, --out"),
         ("sample {out}", "is not there"),
         ("sample {photographs}", "has no model yet"),
         ("sample {trained} --class drak", "did you mean 'dark'"),
@@ -555,6 +562,123 @@ def test_the_process_ends_with_the_status_and_no_traceback(tmp_path) -> None:
     assert "Traceback" not in ran.stderr
 
 
+def test_ctrl_c_while_a_command_is_loaded_ends_it_in_a_word(ganlib_command, monkeypatch) -> None:
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", pressed)
+    ran = ganlib_command("train", "ring", "--out", "run")
+    assert (ran.status, ran.err) == (130, "stopped\n")
+
+
+def test_one_run_a_folder(tmp_path, ganlib_command) -> None:
+    pytest.importorskip("fcntl")
+    options = ["train", "ring", "--out", tmp_path / "run", "--steps", 2, "--batch", 8, "--quiet"]
+    with train._alone(tmp_path / "run"):
+        ran = ganlib_command(*options)
+        assert ran.status == 2
+        assert "another run trains in" in ran.err
+    assert ganlib_command(*options).status == 0
+
+
+def test_what_is_refused_leaves_no_folder(tmp_path, ganlib_command) -> None:
+    assert ganlib_command("train", tmp_path / "none", "--out", tmp_path / "run").status == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_said_with_the_file(trained, tmp_path, ganlib_command, monkeypatch) -> None:
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(models.os, "fsync", full)
+    out = tmp_path / "grid.png"
+    ran = ganlib_command("sample", trained, "--out", out)
+    assert ran.status == 2
+    assert f"{out} could not be written (No space left on device)" in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_hidden_files_are_left_alone(tmp_path) -> None:
+    paint(tmp_path / "photographs", 2)
+    (tmp_path / "photographs/.thumbnails").mkdir()
+    for name in (".thumbnails/a.jpg", "dark/.cover.jpg", ".trash.heic"):
+        (tmp_path / "photographs" / name).write_bytes(b"no picture")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = sources.read(str(tmp_path / "photographs"), sources.Reading(size=8))
+    assert len(read.samples) == 4
+    assert read.classes() == ("bright", "dark")
+
+
+def test_few_pictures_make_small_batches(tmp_path, ganlib_command) -> None:
+    paint(tmp_path / "photographs", 10)
+    options = ["--out", tmp_path / "run", "--size", 8, "--width", 4, "--steps", 1, "--quiet"]
+    assert ganlib_command("train", tmp_path / "photographs", *options).status == 0
+    told = json.loads(metadata_of(tmp_path / "run" / FILE)["training"])
+    assert told["batch"] == 7  # of 14 that training sees
+
+
+def test_fine_detail_tells_specks_from_blur(
+    trained, photographs, tmp_path, ganlib_command, monkeypatch
+) -> None:
+    def specks(model, reference, seed):
+        board = (torch.arange(8)[:, None] + torch.arange(8)) % 2 * 2.0 - 1
+        return reference.values.mul(0.5) + 0.5 * board, None
+
+    def blur(model, reference, seed):
+        return reference.values.mean((2, 3), keepdim=True).expand_as(reference.values), None
+
+    found = {}
+    for draw in (specks, blur):
+        monkeypatch.setattr(score, "_drawn", draw)
+        ran = ganlib_command("score", trained, photographs, "--json", tmp_path / "score.json")
+        assert ran.status == 0, ran.err
+        scores = json.loads((tmp_path / "score.json").read_text())["scores"]
+        found[draw.__name__] = scores["model"]["fine detail"]
+        assert scores["floor"]["fine detail"] == pytest.approx(1, abs=0.5)
+    assert found["blur"] == 0
+    assert found["specks"] > 3
+
+
+@pytest.mark.parametrize("network", models.NETWORKS)
+@pytest.mark.parametrize("place", models.LABEL_IN)
+def test_where_the_discriminator_meets_the_class(
+    place, network, photographs, tmp_path, ganlib_command
+) -> None:
+    ran = ganlib_command(
+        "train", photographs, "--out", tmp_path, *TINY, "--steps", 2, "--conditional", "--quiet",
+        "--label-in", place, "--network", network, "--spectral-norm",
+    )  # fmt: skip
+    assert ran.status == 0, ran.err
+    model = models.load(tmp_path, torch.device("cpu"))
+    assert model.plan.label_in == place
+    x, y = torch.randn(5, 3, 8, 8), torch.tensor([0, 1, 0, 1, 0])
+    x = model.plan.trained_as(x)
+    critic = model.plan.discriminator().eval()
+    assert critic(x, y).shape == (5, 1)
+    assert not torch.allclose(critic(x, y), critic(x, 1 - y))
+
+
+def test_a_split_discriminator_has_the_features_of_the_whole() -> None:
+    for network, shape in (("mlp", (3,)), ("dcgan", (3, 8, 8))):
+        one = Plan(network, shape, latent=4, width=4)
+        two = replace(one, classes=("a", "b"), label_in="projection")
+        x = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
+        whole, split = one.discriminator(), two.discriminator()
+        assert torch.equal(split.head(split.features(x)), whole(x))
+
+
+def test_a_model_of_before_labels_had_places_still_loads(trained, tmp_path) -> None:
+    metadata = metadata_of(trained / FILE)
+    plan = json.loads(metadata["plan"])
+    assert plan.pop("label_in") == "input"
+    save_file(tensors(trained / FILE), tmp_path / FILE, {**metadata, "plan": json.dumps(plan)})
+    model, now = (models.load(path, torch.device("cpu")) for path in (tmp_path, trained))
+    assert model.plan == now.plan
+    z, y = now.latents(4, 0), now.in_turn(4)
+    assert torch.equal(model.draw(z, y), now.draw(z, y))
+
+
 # --- help -----------------------------------------------------------------------------------------
 
 
@@ -567,6 +691,13 @@ def test_help_has_examples_that_hold(name, ganlib_command) -> None:
     for line in lines:
         assert line[0] == name
         PARSERS[name]().parse_args(line[1:])
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, None])
+def test_help_is_80_columns_wide(name, ganlib_command, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = ganlib_command(*filter(None, [name]), "--help")
+    assert max(map(len, ran.out.splitlines())) <= 80
 
 
 def test_help_of_all_and_the_readme(ganlib_command) -> None:

@@ -22,9 +22,9 @@ __all__ = ["COMMANDS", "main"]
 
 #: The commands, and what each does.
 COMMANDS = {
-    "train": "train a GAN on a folder of pictures, a CSV of points, or a named data set",
+    "train": "train a GAN on a folder of pictures, a CSV of points, or named data",
     "sample": "draw pictures or points from a trained model",
-    "score": "measure a trained model, with the floor and the anchors of every number",
+    "score": "measure a trained model, beside the floor and anchors of each number",
 }
 
 _EXAMPLES = """\
@@ -33,7 +33,7 @@ examples:
   python -m ganlib sample runs/photographs --out faces.png
   python -m ganlib score runs/photographs photographs
 
-`python -m ganlib COMMAND --help` has the options of a command, and more examples.
+`python -m ganlib COMMAND --help` has the options and more examples.
 """
 
 
@@ -51,22 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if given[0] not in COMMANDS:
         _parser().parse_args(given)  # prints help, the version, or which command is meant, and ends
-    command = importlib.import_module(f"ganlib.command.{given[0]}")
-    options = command.parser().parse_args(given[1:])
+    options = None
     with warnings.catch_warnings():
-        warnings.showwarning = _note
         try:
+            command = importlib.import_module(f"ganlib.command.{given[0]}")
+            options = command.parser().parse_args(given[1:])
+            warnings.showwarning = _note
             command.run(options)
         except KeyboardInterrupt as stop:
             _say(f"{stop}; the same command goes on from there" if str(stop) else "stopped")
             return 130
         except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-            if options.traceback:
+            if options is None or options.traceback:
                 raise
             _say(f"python -m ganlib {given[0]}: error: {_told(error)}")
             return 2
         except RuntimeError as error:
-            if options.traceback or "memory" not in str(error):
+            if options is None or options.traceback or "memory" not in str(error):
                 raise  # a mistake of ours: with all that helps to find it
             _say(f"python -m ganlib {given[0]}: error: {_told(MemoryError())}")
             return 2

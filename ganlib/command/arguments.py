@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["command_parser", "count", "device", "known", "number", "one_of", "share"]
 
 
-def command_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+def command_parser(
+    name: str, usage: str, description: str, examples: str
+) -> argparse.ArgumentParser:
     """A parser with the options that every command has, and examples at the end of its help."""
     parser = argparse.ArgumentParser(
         f"python -m ganlib {name}",
+        usage=f"python -m ganlib {name} {usage}",
         description=description,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,6 +8,7 @@ is code: reading a file that somebody else made runs none.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -28,19 +29,23 @@ from ganlib.command.sources import Reading, is_picture
 from ganlib.draws import latents
 from ganlib.networks import (
     Conditional,
+    JoinedFeatures,
+    Projection,
     dcgan_discriminator,
     dcgan_generator,
     latent_shape,
     mlp,
     spectral_norm,
 )
+from ganlib.networks.plain import seeded
 from ganlib.training import sample
 
-__all__ = ["FILE", "NETWORKS", "Model", "Plan", "load", "save", "write_whole"]
+__all__ = ["FILE", "LABEL_IN", "NETWORKS", "Model", "Plan", "load", "save", "write_whole"]
 
 #: The name of a model in the folder of its run.
 FILE = "model.safetensors"
 _FORMAT = "ganlib model 1"
+_HEAD = 128  # hidden units after class and features were joined
 _CHUNK = 256  # samples a forward pass: bounds memory
 
 
@@ -62,6 +67,8 @@ class Plan:
         Of a DCGAN's discriminator: batch normalisation; of any: spectral norm.
     seed
         Of the first weights.
+    label_in
+        Where the discriminator meets the class: one of :data:`LABEL_IN`.
     """
 
     network: str
@@ -72,6 +79,7 @@ class Plan:
     normalise: bool = True
     spectral: bool = False
     seed: int = 0
+    label_in: str = "input"  # models of before this was a choice do not say it
 
     @property
     def numbers(self) -> int:
@@ -80,19 +88,24 @@ class Plan:
 
     def generator(self) -> nn.Module:
         """From latents, with classes from (z, y), to samples, in the form they are trained in."""
-        return self._with_classes(NETWORKS[self.network].generator(self))
+        built = NETWORKS[self.network].generator(self)
+        return Conditional(built, len(self.classes)) if self.classes else built
 
     def discriminator(self) -> nn.Module:
         """From samples, with classes from (x, y), to one raw output each."""
-        built = self._with_classes(NETWORKS[self.network].discriminator(self))
+        built = NETWORKS[self.network].discriminator(self)
+        if self.classes:
+            built = LABEL_IN[self.label_in](self, built)
         return spectral_norm(built) if self.spectral else built
+
+    @property
+    def beside(self) -> int:
+        """How many numbers of the class stand beside a discriminator's input."""
+        return len(self.classes) if self.label_in == "input" else 0
 
     def trained_as(self, samples: Tensor) -> Tensor:
         """Samples as the networks have them: in rows, or as pictures."""
         return samples.flatten(1) if NETWORKS[self.network].flat else samples
-
-    def _with_classes(self, network: nn.Module) -> nn.Module:
-        return Conditional(network, len(self.classes)) if self.classes else network
 
 
 class Network(NamedTuple):
@@ -111,7 +124,7 @@ def _mlp_generator(plan: Plan) -> nn.Module:
 
 
 def _mlp_discriminator(plan: Plan) -> nn.Module:
-    sizes = plan.numbers + len(plan.classes), plan.width, plan.width, 1
+    sizes = plan.numbers + plan.beside, plan.width, plan.width, 1
     return mlp(*sizes, seed=plan.seed + 1)
 
 
@@ -125,7 +138,7 @@ def _dcgan_generator(plan: Plan) -> nn.Module:
 def _dcgan_discriminator(plan: Plan) -> nn.Module:
     channels, side = _picture(plan)
     return dcgan_discriminator(
-        side, channels + len(plan.classes), width=plan.width, normalise=plan.normalise,
+        side, channels + plan.beside, width=plan.width, normalise=plan.normalise,
         seed=plan.seed + 1,
     )  # fmt: skip
 
@@ -138,6 +151,42 @@ def _picture(plan: Plan) -> tuple[int, int]:
         )
     return plan.shape[0], plan.shape[-1]
 
+
+def _beside(plan: Plan, network: nn.Module) -> nn.Module:
+    return Conditional(network, len(plan.classes))
+
+
+def _projected(plan: Plan, network: nn.Module) -> nn.Module:
+    features, head, count = _halves(plan, network)
+    directions = seeded(lambda: nn.Linear(len(plan.classes), count, bias=False), plan.seed + 2)
+    return Projection(features, head, len(plan.classes), embedding=directions)
+
+
+def _joined(plan: Plan, network: nn.Module) -> nn.Module:
+    features, _, count = _halves(plan, network)
+    head = mlp(count + len(plan.classes), _HEAD, 1, seed=plan.seed + 2)
+    return JoinedFeatures(features, head, len(plan.classes))
+
+
+def _halves(plan: Plan, network: nn.Module) -> tuple[nn.Module, nn.Module, int]:
+    """A discriminator's features (N, F), the linear head on them, and F."""
+    assert isinstance(network, nn.Sequential)
+    layers = list(network)
+    if NETWORKS[plan.network].flat:
+        last = layers[-1]
+        assert isinstance(last, nn.Linear)
+        return nn.Sequential(*layers[:-1]), last, last.in_features
+    last = layers[-2]  # over all of the coarsest grid; then nn.Flatten
+    assert isinstance(last, nn.Conv2d)
+    grid = last.weight.shape[1:]
+    head = nn.Sequential(nn.Unflatten(1, grid), *layers[-2:])
+    return nn.Sequential(*layers[:-2], nn.Flatten()), head, grid.numel()
+
+
+#: Where a discriminator meets the class, by name.
+LABEL_IN: dict[str, Callable[[Plan, nn.Module], nn.Module]] = {
+    "input": _beside, "projection": _projected, "features": _joined,
+}  # fmt: skip
 
 #: The kinds of networks.
 NETWORKS = {
@@ -247,8 +296,14 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise OSError(
+            f"{path} could not be written ({error.strerror or error}); free some space, or name "
+            "another place. What stood there before is whole"
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def load(path: Path, device: torch.device, *, raw: bool = False) -> Model:

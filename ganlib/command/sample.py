@@ -24,7 +24,7 @@ _EXAMPLES = """\
   # 1,000 single files, from another seed
   python -m ganlib sample runs/photographs --count 1000 --seed 7 --each faces
   # by class: cats and dogs in turn, the same latents for both
-  python -m ganlib sample runs/animals --class cat --class dog --same --columns 2
+  python -m ganlib sample runs/animals --class cat --class dog --same
   # five walks from one latent to the next, eight pictures each
   python -m ganlib sample runs/photographs --walk 8 --count 40 --out walk.png
   # points, in the units of the table that the model learnt from
@@ -34,7 +34,9 @@ _EXAMPLES = """\
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    built = command_parser("sample", "Draw pictures, or points, from a trained model.", _EXAMPLES)
+    built = command_parser(
+        "sample", "MODEL [options]", "Draw pictures, or points, from a trained model.", _EXAMPLES
+    )
     add = built.add_argument
     add("model", type=Path, help=f"the folder of a run, or a file such as {models.FILE}")
     add("--out", type=Path, metavar="FILE", help="the grid, a .png (default samples.png); of "

@@ -31,20 +31,22 @@ _COARSE = 8  # side of the pictures whose pixels are compared
 _JUDGED = 600  # unseen labelled pictures from which a classifier is trained and given the word
 
 _EXAMPLES = """\
-  # on the data it was trained on: the share held out in training is the reference
+  # on the data it was trained on: what was held out then is the reference
   python -m ganlib score runs/photographs photographs
   # on other data of the same kind; features of a small classifier of the labels
-  python -m ganlib score runs/digits mnist --features classifier --json score.json
+  python -m ganlib score runs/digits mnist --features classifier --json out.json
 
-The Fréchet and kernel distances are of pixels (pictures averaged to 8 x 8) or of the features of a
-small classifier that is trained here: neither is FID or KID, which take Inception's features.
+The Fréchet and kernel distances are of pixels (pictures averaged to 8 x 8) or
+of the features of a small classifier that is trained here: neither is FID or
+KID, which take Inception's features.
 """
 
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     built = command_parser(
-        "score", "Measure a trained model; every number beside its floor and its anchors.",
+        "score", "MODEL DATA [options]",
+        "Measure a trained model; every number beside its floor and its anchors.",
         _EXAMPLES,
     )  # fmt: skip
     add = built.add_argument
@@ -91,7 +93,9 @@ def run(options: argparse.Namespace) -> None:
     split, kind = _split(model, source, options, rng)
     features, notes = FEATURES[kind](split)
     drawn, classes = _drawn(model, split.reference, options.seed)
-    measures = [_distances(features, split), *_copies(split), *_modes(source)]
+    measures = [
+        _distances(features, split), *_detail(split), *_copies(split), *_modes(source)
+    ]  # fmt: skip
 
     def scores(samples: Tensor) -> Scores:
         return {name: value for measure in measures for name, value in measure(samples).items()}
@@ -211,6 +215,19 @@ def _distances(features: Features, split: Split) -> Callable[[Tensor], Scores]:
     return measure
 
 
+def _detail(split: Split) -> Iterator[Callable[[Tensor], Scores]]:
+    """How much pictures vary from one pixel to the next: what averaging to 8 x 8 hides."""
+    real = split.reference.values
+    if is_picture(tuple(real.shape[1:])):
+        unit = max(_roughness(real), torch.finfo(real.dtype).tiny)
+        yield lambda samples: {"fine detail": _roughness(samples) / unit}
+
+
+def _roughness(pictures: Tensor) -> float:
+    steps = (pictures.diff(dim=-1), pictures.diff(dim=-2))
+    return sum(step.square().mean().item() for step in steps) / 2
+
+
 def _copies(split: Split) -> Iterator[Callable[[Tensor], Scores]]:
     if split.training is not None:
         seen = split.training.values[: len(split.reference)]  # in random order already
@@ -249,7 +266,8 @@ def _add_labels(found: dict[str, Scores], split: Split, drawn: Tensor, classes: 
     found["floor"]["right class"] = of_floor.accuracy
 
 
-_BEST = {"Fréchet distance": "lowest", "kernel distance": "lowest", "copies": "floor"}
+_BEST = {"Fréchet distance": "lowest", "kernel distance": "lowest", "copies": "floor",
+         "fine detail": "floor"}  # fmt: skip
 _LEGEND = """\
 floor: other unseen data, which is what a perfect generator gets. Gaussian: the mean and the
 covariance of the data; shuffled: each number from another sample; ball: no feature at all.

@@ -5,6 +5,7 @@ How they were read (:class:`Reading`) is saved with a model, so that `score` rea
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -148,8 +149,26 @@ def read(
             f"{path} is a file that is not read as data; give a folder of pictures, a file of "
             f"points ({', '.join(_TABLES)}), or one of {', '.join(NAMED)}"
         )
-    known(name, "folder, file or named data set", NAMED)
-    raise AssertionError
+    raise ValueError(_nothing_there(path, name))
+
+
+def _nothing_there(path: Path, name: str) -> str:
+    # The nearest name of what lies beside it, or of a data set; for a path, only the former.
+    beside = sorted(other.name for other in path.parent.glob("*") if _may_be_data(other))
+    near = difflib.get_close_matches(path.name, beside, 1)
+    if not near and path.name == name:
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), NAMED, 1)
+    else:
+        near = [str(path.parent / other) for other in near]
+    ask = f"; did you mean {near[0]!r}?" if near else "."
+    return (
+        f"{name!r} is no folder, file or named data set{ask} Give a folder of pictures, a file of "
+        f"points ({', '.join(_TABLES)}), or one of {', '.join(NAMED)}"
+    )
+
+
+def _may_be_data(path: Path) -> bool:
+    return not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() in _TABLES)
 
 
 def refuse_idle(name: str, reading: Reading) -> None:
@@ -181,7 +200,11 @@ def _folder(path: Path, reading: Reading, skip_broken: bool, progress: bool | No
 def _tell_of_others(folder: Path) -> None:
     """Say which pictures of a folder are of a kind that nobody reads: phones write .heic."""
     other = {".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".dng"}
-    kinds = Counter(p.suffix.lower() for p in folder.rglob("*") if p.suffix.lower() in other)
+    kinds = Counter(
+        p.suffix.lower()
+        for p in folder.rglob("*")
+        if p.suffix.lower() in other and not p.name.startswith(".")
+    )
     if kinds:
         told = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
         warnings.warn(f"{told} in {folder} are not read; save them as .jpg or .png", stacklevel=2)

@@ -7,16 +7,24 @@ The folder of a run holds ``checkpoint.pt``, from which the same command goes on
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
+import os
 import shlex
+import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from ganlib import divergences, losses, penalties
 from ganlib.command import models, pictures, sources
@@ -62,18 +70,21 @@ _EXAMPLES = (
     """\
   # a folder of pictures of any sizes: cut square, 32 x 32; DCGAN
   python -m ganlib train photographs --out runs/photographs
-  # by class, DATA/CLASS/picture.jpg; least squares, averaged weights, 20,000 steps
-  python -m ganlib train animals --conditional --loss least-squares --average 0.999 \\
-      --steps 20000 --out runs/animals
-  # killed, or Ctrl-C? The same command goes on where it was, and ends where it would have.
-  # Wasserstein with gradient penalty, five critic steps, on CIFAR-10 in mixed precision
+  # by class, DATA/CLASS/picture.jpg; averaged weights, 20,000 steps
+  python -m ganlib train animals --conditional --loss least-squares \\
+      --average 0.999 --steps 20000 --out runs/animals
+  # killed, or Ctrl-C? The same command goes on where it was, and ends where
+  # it would have.
+  # Wasserstein with gradient penalty, five critic steps, mixed precision
   python -m ganlib train cifar10 --loss wasserstein --penalty gradient-penalty \\
       --critic-steps 5 --device cuda --precision bfloat16 --out runs/cifar10
   # points: eight modes on a ring, or the columns of a table
   python -m ganlib train ring --steps 3000 --out runs/ring
-  python -m ganlib train flowers.csv --label species --conditional --out runs/flowers
+  python -m ganlib train flowers.csv --label species --conditional \\
+      --out runs/flowers
 
-data: a folder of .jpg, .jpeg and .png files; a .csv, .tsv or .txt of numbers; or
+data: a folder of .jpg, .jpeg and .png files; a .csv, .tsv or .txt of numbers;
+  or one of
 """
     + f"  {', '.join(sources.NAMED)}\n"
 )
@@ -83,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     built = command_parser(
         "train",
+        "DATA --out FOLDER [options]",
         "Train a GAN, and go on with a run that was stopped: repeat its command.",
         _EXAMPLES,
     )
@@ -97,6 +109,8 @@ def parser() -> argparse.ArgumentParser:
     add("--columns", type=_names, default=(), metavar="A,B", help="of a table (default all)")
     add("--label", metavar="COLUMN", help="the column of a table that holds the classes")
     add("--conditional", action="store_true", help="by class: a folder, a label, or a mode each")
+    add("--label-in", type=one_of("place", models.LABEL_IN), metavar="PLACE", help="where the "
+        f"discriminator meets the class: {_or(models.LABEL_IN)}; default input")  # fmt: skip
     add(
         "--hold-out", type=share, metavar="SHARE", help="of the data that training never sees, for "
         "`score` (default a tenth, 100 samples at least, a third at most)",
@@ -120,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--batch",
         type=count(2),
-        help="samples a step (default 64; for points 256, half of them at most)",
+        help="samples a step (default 64, for points 256; half of the data where they are fewer)",
     )
     add("--critic-steps", type=count(), default=1, help="of the discriminator for each (default 1)")
     add("--rate", type=number(), nargs="+", metavar="RATE", help="Adam's rate, or two: "
@@ -137,6 +151,44 @@ def run(options: argparse.Namespace) -> None:
     where = device(options.device)
     precision = _precision(options.precision, where)
     _refuse(options)
+    with _alone(options.out):
+        _train(options, where, precision)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder of a run, made if need be, for one process at a time; ValueErrors if it cannot."""
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"nothing can be written in {folder} ({error.strerror or error}); name another folder, "
+            "--out"
+        ) from error
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:  # on Windows a checkpoint still sees another run, when it is written
+            held = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, held)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however
+            except BlockingIOError:
+                raise ValueError(
+                    f"another run trains in {folder} now; wait until it ends, or name another "
+                    "folder, --out"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+        try:
+            yield
+        finally:
+            if new and not any(folder.iterdir()):
+                folder.rmdir()  # what was refused leaves nothing behind
+
+
+def _train(options: argparse.Namespace, where: torch.device, precision: torch.dtype | None) -> None:
     reading = Reading(options.size, options.grey, options.columns, options.label)
     sources.refuse_idle(options.data, reading)
     bar = False if options.quiet else None
@@ -159,10 +211,13 @@ def run(options: argparse.Namespace) -> None:
             checkpoint=options.out / CHECKPOINT, checkpoint_every=options.save_every,
             progress=bar,
         )  # fmt: skip
-    except RuntimeError as error:
-        if "another run" not in str(error):
+    except (RuntimeError, ValueError, OSError) as error:
+        words = str(error)
+        if isinstance(error, RuntimeError) and "another run" not in words:
             raise
-        raise ValueError(str(error)) from error
+        for of_fit in ("name another file", "name a file in another folder"):
+            words = words.replace(of_fit, "name another folder, --out")
+        raise ValueError(words) from error
     keep.write(history.steps, history.extra.get("averaged"))
     _write_losses(options.out / "losses.csv", history)
     if not options.quiet:
@@ -204,27 +259,31 @@ def _precision(name: str, where: torch.device) -> torch.dtype | None:
 def _plan(options: argparse.Namespace, source: Source) -> Plan:
     picture = is_picture(source.shape)
     network = options.network or ("dcgan" if picture else "mlp")
+    if options.label_in and not options.conditional:
+        raise ValueError("--label-in says where the class enters; add --conditional")
     return Plan(
         network, source.shape, source.classes() if options.conditional else (),
         latent=options.latent or (100 if picture else 16),
         width=options.width or (256 if picture and network == "mlp" else 64),
         normalise=options.penalty in (None, "none"), spectral=options.spectral_norm,
-        seed=options.seed,
+        seed=options.seed, label_in=options.label_in or "input",
     )  # fmt: skip
 
 
 def _told(options: argparse.Namespace, source: Source, where: torch.device) -> dict[str, Any]:
     """What a model file says of how it was trained; defaults that depend on the data are here."""
     picture, rates = is_picture(source.shape), options.rate or []
-    samples, held, few = source.samples, 0, 256
+    samples, held, batch = source.samples, 0, 64 if picture else 256
     if isinstance(samples, Samples):
         held = sources.held_out(len(samples), options.hold_out)
-        few = max(2, min(few, (len(samples) - held) // 2))
+        seen = len(samples) - held
+        if not picture or seen < batch:
+            batch = max(2, min(batch, seen // 2))
     return {
         "data": source.samples.name, "fingerprint": sources.fingerprint(source.samples),
         "held_out": held, "loss": options.loss, "penalty": options.penalty or "none",
         "penalty_weight": options.penalty_weight,
-        "batch": options.batch or (64 if picture else few),
+        "batch": options.batch or batch,
         "rates": (rates or [2e-4 if picture else 1e-3]) * (1 if len(rates) == 2 else 2),
         "critic_steps": options.critic_steps, "average": options.average, "seed": options.seed,
         "precision": options.precision, "device": where.type, "torch": torch.__version__,
