@@ -1,4 +1,4 @@
-"""The command line, ``python -m ganlib train | sample | score``: a module for each command.
+"""The command line, ``python -m ganlib train | sample | score | reproduce``: a module for each.
 
 A command's module has ``parser()``, its options with examples, and ``run(options)``. It is
 imported when it is called for, so that ``--help`` waits for no torch. Everything a command does
@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train a GAN on a folder of pictures, a CSV of points, or a named data set",
     "sample": "draw pictures or points from a trained model",
     "score": "measure a trained model, with the floor and the anchors of every number",
+    "reproduce": "make a published table again, with the provenance of every row",
 }
 
 _EXAMPLES = """\
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m ganlib",
-        description="Generative adversarial networks: train, sample, score.",
+        description="Generative adversarial networks: train, sample, score, reproduce.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
