@@ -67,8 +67,8 @@ def run(job: Job, steps: int, device: torch.device, progress: bool | None) -> Ou
     loss = losses.f_gan(divergences.divergence(name))
     generator = networks.mlp(1, 1, seed=job.seed)
     with torch.no_grad():
-        generator[0].weight.fill_(1.0)
-        generator[0].bias.fill_(0.0)
+        generator[0].weight.fill_(1.0)  # type: ignore[operator]
+        generator[0].bias.fill_(0.0)  # type: ignore[operator]
     critic = networks.mlp(1, 64, 64, 1, activation=nn.Tanh, seed=1000 + job.seed)
     data = _Data(device)
     fit(

@@ -66,6 +66,22 @@ class Read:
         found = sorted((r for r in self.rows if r.row == row and not r.error), key=lambda r: r.seed)
         return np.array([r.numbers[name] for r in found])
 
+    def seeds(self, row: str) -> list[int]:
+        """The seeds of a row of the target, sorted."""
+        return sorted(r.seed for r in self.rows if r.row == row)
+
+    def said(self) -> str:
+        """The provenance in words, as a page shows it."""
+        found = {name: ", ".join(values) for name, values in self.provenance().items()}
+        spent = sum(row.cpu_seconds for row in self.rows)
+        device = {"cpu": "CPU", "cuda": "CUDA"}.get(found["device"], found["device"])
+        return (
+            f"{self.path.name}: {len(self.rows)} rows, {found['size']} size, on {device} "
+            f"({found['machine']}), {spent:.0f} CPU seconds; torch {found['torch']}, Python "
+            f"{found['python']}, ganlib {found['ganlib']}, code {found['code']}; {found['date']}; "
+            f"{found['command']}"
+        )
+
     def provenance(self) -> dict[str, list[str]]:
         """Every entry of the rows' provenance, each with all its values."""
         names = sorted({name for row in self.rows for name in row.provenance})
