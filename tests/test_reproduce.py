@@ -284,7 +284,10 @@ def test_the_digits_change_with_the_code_alone(tmp_path, monkeypatch) -> None:
     try:
         first = code.digest(dirac_gan.__name__)
         assert after("updates.py", '"""Both players step', '"""At once, both players step') == first
-        assert after("updates.py", "    h_g, h_d = _sizes(step)", "    h_g, h_d = _sizes(step)  # !") == first
+        assert (
+            after("updates.py", "    h_g, h_d = _sizes(step)", "    h_g, h_d = _sizes(step)  # !")
+            == first
+        )
         assert after("results/dirac_gan.py", "Computed in float64.", "In float64.") == first
         assert after("metrics.py", "import", "import math\nimport") == first
         assert after("results/dirac_gan.py", "_STEP = 0.2", "_STEP = 0.3") != first
@@ -344,7 +347,9 @@ def test_committed_pictures_are_small_and_named_by_their_jobs() -> None:
 
 
 def test_nothing_but_the_page_results_reads_a_table() -> None:
-    reading = re.compile(r"results\.read\(|ganlib/results/tables|from ganlib\.results|import results")
+    reading = re.compile(
+        r"results\.read\(|ganlib/results/tables|from ganlib\.results|import results"
+    )
     for page in (ROOT / "book").rglob("*.md"):
         if page.name != "results.md":
             assert not reading.search(page.read_text(encoding="utf-8")), page

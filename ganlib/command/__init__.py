@@ -33,6 +33,7 @@ examples:
   python -m ganlib train photographs --size 32 --out runs/photographs
   python -m ganlib sample runs/photographs --out faces.png
   python -m ganlib score runs/photographs photographs
+  python -m ganlib reproduce --list
 
 `python -m ganlib COMMAND --help` has the options of a command, and more examples.
 """

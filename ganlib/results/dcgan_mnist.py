@@ -77,7 +77,7 @@ TARGET = Target(
     run=run,
     sizes={
         "small": Size(
-            {"width 16": {"width": 16, "batch": 64, "rate": 1e-3}}, (100, 101, 102), 1200, 60.0,
+            {"width 16": {"width": 16, "batch": 64, "rate": 1e-3}}, (100, 101, 102), 1200, 38.0,
             "the committed rows",
         ),
         "full": Size(
