@@ -22,7 +22,7 @@ export MKL_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help python environment set-up book serve test test-all test-exercises test-site test-slow \
-	lint unit fuzz bench exercises grade clean clean-env
+	lint unit fuzz bench results exercises grade clean clean-env
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ fuzz: environment  ## compiled functions against torch: random compositions, bit
 
 bench: environment  ## measure the library; prints ratios of one run
 	@$(PY) -m tools.bench
+
+results: environment  ## make the tables of the page `results`; at full size where CUDA is there
+	@$(PY) -m ganlib reproduce --all
 
 EDITIONS := build/exercises/complete
 exercises: $(EDITIONS)  ## student's and instructor's editions, and the graders

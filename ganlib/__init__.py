@@ -2,7 +2,8 @@
 
 One concept a module, named as the chapter that derives it. Imports run downwards only::
 
-    command                 the command line: train, sample, score
+    command                 the command line: train, sample, score, reproduce
+    results                 published tables made again: targets, their jobs, their rows
     lab                     torch functions compiled to WebAssembly, and live figures made of them
     studies                 many GANs over settings and seeds: a table with a row for each run
     training                fit: the readable loop (run, checkpoint, draws, inspection: its parts)

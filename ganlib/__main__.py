@@ -1,4 +1,4 @@
-"""``python -m ganlib``: train, sample and score from the command line (:mod:`ganlib.command`)."""
+"""``python -m ganlib``: train, sample, score, reproduce (:mod:`ganlib.command`)."""
 
 from ganlib.command import main
 

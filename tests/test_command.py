@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 import ganlib
 from ganlib import data
-from ganlib.command import COMMANDS, main, models, sample, score, sources, train
+from ganlib.command import COMMANDS, main, models, reproduce, sample, score, sources, train
 from ganlib.command.models import FILE, Plan
 from tools.sources import ROOT
 
@@ -712,7 +712,8 @@ def test_help_of_all_and_the_readme(ganlib_command) -> None:
     assert ganlib_command("--version").out.strip() == f"ganlib {ganlib.__version__}"
 
 
-PARSERS = {"train": train.parser, "sample": sample.parser, "score": score.parser}
+PARSERS = {name: command.parser for name, command in
+           zip(COMMANDS, (train, sample, score, reproduce), strict=True)}  # fmt: skip
 
 
 def examples(text: str) -> list[list[str]]:
@@ -720,7 +721,9 @@ def examples(text: str) -> list[list[str]]:
     joined = text.replace("\\\n", " ")
     return [
         shlex.split(found, comments=True)
-        for found in re.findall(r"^\s*python -m ganlib ((?:train|sample|score) .*)$", joined, re.M)
+        for found in re.findall(
+            rf"^\s*python -m ganlib ((?:{'|'.join(COMMANDS)}) .*)$", joined, re.M
+        )
     ]
 
 

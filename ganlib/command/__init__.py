@@ -1,4 +1,4 @@
-"""The command line, ``python -m ganlib train | sample | score``: a module for each command.
+"""The command line, ``python -m ganlib train | sample | score | reproduce``: a module for each.
 
 A command's module has ``parser()``, its options with examples, and ``run(options)``. It is
 imported when it is called for, so that ``--help`` waits for no torch. Everything a command does
@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train a GAN on a folder of pictures, a CSV of points, or named data",
     "sample": "draw pictures or points from a trained model",
     "score": "measure a trained model, beside the floor and anchors of each number",
+    "reproduce": "make a published table again, with the provenance of every row",
 }
 
 _EXAMPLES = """\
@@ -32,6 +33,7 @@ examples:
   python -m ganlib train photographs --size 32 --out runs/photographs
   python -m ganlib sample runs/photographs --out faces.png
   python -m ganlib score runs/photographs photographs
+  python -m ganlib reproduce --list
 
 `python -m ganlib COMMAND --help` has the options and more examples.
 """
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m ganlib",
-        description="Generative adversarial networks: train, sample, score.",
+        description="Generative adversarial networks: train, sample, score, reproduce.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

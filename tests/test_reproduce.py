@@ -1,0 +1,412 @@
+"""Published tables made again: what is declared, what is written, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganlib import results
+from ganlib.command import main
+from ganlib.results import code, dirac_gan, f_gan_gaussian, judge, running, store
+from ganlib.results.target import SIZES, Job, Outcome, Published, Size, Target
+from tools.sources import ROOT
+
+CPU = torch.device("cpu")
+TARGETS = results.TARGETS
+COMMITTED = sorted(store.TABLES.glob("*.csv"))
+PROVENANCE = {"target", "size", "code", "device", "machine", "threads", "torch", "numpy", "python",
+              "ganlib", "date", "command"}  # fmt: skip
+
+
+def echo(job: Job, steps: int, device: torch.device, progress: bool | None) -> Outcome:
+    """Returns its seed; diverges for seed 13; has a picture."""
+    if job.seed == 13:
+        raise FloatingPointError("training diverged: the seed\nis 13")
+    return Outcome({"seed": job.seed, "steps": [steps]}, torch.zeros(4, 1, 8, 8), 2)
+
+
+def made_up(seeds: tuple[int, ...] = (1, 2), steps: int = 5) -> Target:
+    rows = {"a": {"x": 1}, "b c": {"x": 2}}
+    sizes = {name: Size(rows, seeds, steps, 1.0, "a guess") for name in SIZES}
+    return Target("made-up", "Is it?", "It is.", None, ("all",), echo, sizes)
+
+
+def reproduced(target: Target, place: Path, **how: object) -> store.Read:
+    return results.reproduce(target, device=CPU, place=place, progress=False, **how)
+
+
+# --- what is declared ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
+def test_a_target_says_what_it_is(target: Target) -> None:
+    assert TARGETS[target.name] is target
+    assert re.fullmatch(r"[a-z0-9-]+", target.name)
+    assert target.question.endswith("?")
+    assert target.protocol
+    assert target.differences
+    assert "full" in target.sizes
+    assert set(target.sizes) <= set(SIZES)
+    for size in target.sizes.values():
+        jobs = list(size.jobs())
+        assert len({(job.row, job.seed) for job in jobs}) == len(jobs) > 0
+        assert size.seconds > 0
+        assert size.measured
+        assert size.cost == pytest.approx(size.seconds * len(jobs))
+        assert all("," not in row or row.strip() == row for row in size.rows)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
+def test_what_was_published_has_a_source_and_fits_the_jobs(target: Target) -> None:
+    if target.published is None:
+        assert any("no number" in one or "none" in one for one in target.differences)
+        return
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    assert f"{{{target.published.source}," in bibliography
+    assert set(target.published.rows) == set(target.sizes["full"].rows)
+    numbers = [value for row in target.published.rows.values() for value in row.values()]
+    assert all(math.isfinite(value) for value in numbers)
+
+
+def test_the_small_size_is_what_a_cpu_gets_and_cuda_the_full_one() -> None:
+    assert made_up().size(CPU) == "small"
+    assert made_up().size(torch.device("cuda")) == "full"
+    assert TARGETS["dirac-gan"].size(CPU) == "full"
+
+
+# --- what is written -----------------------------------------------------------------------------
+
+
+def test_a_row_has_its_numbers_and_where_they_come_from(tmp_path) -> None:
+    found = reproduced(made_up(), tmp_path)
+    assert found.path == tmp_path / "made-up-small.csv"
+    assert [(row.row, row.seed) for row in found.rows] == [
+        ("a", 1), ("a", 2), ("b c", 1), ("b c", 2),
+    ]  # fmt: skip
+    for row in found.rows:
+        assert row.numbers == {"seed": row.seed, "steps": [5]}
+        assert row.setting == {"x": 1 if row.row == "a" else 2}
+        assert set(row.provenance) == PROVENANCE
+        assert row.provenance["size"] == "small"
+        assert row.provenance["torch"] == torch.__version__
+        assert row.cpu_seconds >= 0
+    assert found.of("a", "seed").tolist() == [1, 2]
+    assert found.of("a", "steps").shape == (2, 1)
+    assert found.seeds("a") == [1, 2]
+    for word in ("4 rows", "small size", "CPU", torch.__version__, "made-up --small"):
+        assert word in found.said()
+
+
+def test_pictures_are_those_of_the_first_seed(tmp_path) -> None:
+    reproduced(made_up(), tmp_path)
+    assert store.picture("made-up", "small", "b c", 1, tmp_path).is_file()
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
+def test_rows_that_are_there_are_not_made_again(tmp_path) -> None:
+    before = reproduced(made_up(), tmp_path).path.read_bytes()
+    assert reproduced(made_up(), tmp_path).path.read_bytes() == before
+    more = reproduced(made_up(), tmp_path, seeds=[2, 7])
+    assert more.path.read_bytes().startswith(before)
+    assert [(row.row, row.seed) for row in more.rows[4:]] == [("a", 7), ("b c", 7)]
+    assert results.missing(made_up(), "small", tmp_path) == []
+    assert len(results.missing(made_up((1, 3)), "small", tmp_path)) == 2
+    assert len(results.missing(made_up(), "full", tmp_path)) == 4
+
+
+def test_a_run_that_diverged_is_a_row(tmp_path) -> None:
+    found = reproduced(made_up((13, 14)), tmp_path)
+    assert [bool(row.error) for row in found.rows] == [True, False, True, False]
+    assert found.rows[0].error == "training diverged: the seed is 13"
+    assert found.of("a", "seed").tolist() == [14]
+
+
+def test_a_half_written_line_is_no_row_and_goes_when_the_table_is_continued(tmp_path) -> None:
+    path = reproduced(made_up(), tmp_path).path
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    read = results.read("made-up", "small", tmp_path)
+    assert read is not None
+    assert len(read.rows) == 3
+    again = reproduced(made_up(), tmp_path)
+    assert [(row.row, row.seed) for row in again.rows][-1] == ("b c", 2)
+    assert len(again.rows) == 4
+
+
+SLOW = """
+import time, torch
+from pathlib import Path
+from ganlib import results
+from test_reproduce import CPU, echo, made_up
+import dataclasses, test_reproduce
+def slow(job, steps, device, progress):
+    time.sleep(0.3)
+    return echo(job, steps, device, progress)
+slow.__module__ = "test_reproduce"
+target = dataclasses.replace(made_up(tuple(range(20, 30))), run=slow)
+results.reproduce(target, device=CPU, place=Path({place!r}), progress=False)
+"""
+
+
+def test_a_killed_run_goes_on(tmp_path) -> None:
+    program = [sys.executable, "-c", SLOW.format(place=str(tmp_path))]
+    path = store.file("made-up", "small", tmp_path)
+    running_one = subprocess.Popen(program, cwd=ROOT / "tests")
+    try:
+        end = time.monotonic() + 120
+        while not (path.is_file() and path.read_bytes().count(b"\n") >= 3):
+            assert time.monotonic() < end
+            assert running_one.poll() is None
+            time.sleep(0.05)
+    finally:
+        running_one.send_signal(signal.SIGKILL)
+        running_one.wait()
+    kept = path.read_bytes()
+    whole = kept[: kept.rfind(b"\n") + 1]
+    found = reproduced(made_up(tuple(range(20, 30))), tmp_path)
+    assert found.path.read_bytes().startswith(whole)
+    assert len(found.rows) == 20
+    assert len({(row.row, row.seed) for row in found.rows}) == 20
+
+
+def test_two_processes_do_not_write_one_table(tmp_path) -> None:
+    path = reproduced(made_up(), tmp_path).path
+    with running.Table(path), pytest.raises(BlockingIOError, match="wait for its end"):
+        reproduced(made_up((1, 5)), tmp_path)
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["code", "device", "size", "target"])
+def test_rows_of_another_kind_are_refused_and_the_advice_works(tmp_path, name: str) -> None:
+    path = reproduced(made_up(), tmp_path).path
+    told = running.provenance(made_up(), "small", CPU)[name]
+    text = path.read_text().replace(f'""{name}"": ""{told}""', f'""{name}"": ""another""')
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"rows whose {name} is another.*{told}.*--fresh"):
+        reproduced(made_up(), tmp_path)
+    assert path.read_text() == text
+    elsewhere = tmp_path / "elsewhere"  # --out
+    assert len(reproduced(made_up(), elsewhere).rows) == 4
+    assert len(reproduced(made_up(), tmp_path, fresh=True).rows) == 4
+    assert path.with_name(f"{path.name}.old").read_text() == text
+
+
+@pytest.mark.parametrize("seeds", [[], [-1], [3, 3]])
+def test_seeds_that_are_none_are_refused(tmp_path, seeds: list[int]) -> None:
+    with pytest.raises(ValueError, match="seeds are"):
+        reproduced(made_up(), tmp_path, seeds=seeds)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_that_is_not_there_is_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"no size 'small', only full; leave --small out"):
+        reproduced(TARGETS["dirac-gan"], tmp_path, size="small")
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_makes_a_table_and_says_what_is_in_it(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(TARGETS, "made-up", made_up())
+    assert main(["reproduce", "made-up", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "4 rows of small size, 0 diverged" in out
+    assert "a, seed 1: seed 1" in out
+    assert main(["reproduce", "--list", "--out", str(tmp_path)]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in TARGETS)
+    assert "4 of 4 jobs done" in listed
+    assert "0 of 4 jobs done" in listed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["dirac-gam"], "did you mean 'dirac-gan'"),
+        ([], "name one target, or pass --all"),
+        (["dirac-gan", "--all"], "name one target, or pass --all"),
+        (["dirac-gan", "--seed", "3"], "pass --seeds"),
+        (["dirac-gan", "--small"], "leave --small out"),
+        (["dirac-gan", "--device", "warp"], "leave --device out"),
+    ],
+)
+def test_the_command_says_what_to_mend(tmp_path, capsys, arguments, said: str) -> None:
+    assert main(["reproduce", *arguments, "--out", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_full_size_on_a_cpu_is_told_its_price(tmp_path, capsys, monkeypatch) -> None:
+    dear = dataclasses.replace(made_up().sizes["full"], seconds=36_000.0)
+    target = dataclasses.replace(made_up(), sizes={"full": dear})
+    monkeypatch.setitem(TARGETS, "made-up", target)
+    options = ["reproduce", "made-up", "--full", "--device", "cpu", "--out", str(tmp_path)]
+    assert main(options) == 0
+    assert "about 40 CPU hours" in capsys.readouterr().err
+
+
+# --- the digits of the code ----------------------------------------------------------------------
+
+
+def test_what_a_target_reaches() -> None:
+    reached = code.reached(dirac_gan.__name__)
+    for name in ("dirac_gan", "dynamics", "losses", "updates", "formulas"):
+        assert any(module.endswith(f".{name}") for module in reached), name
+    assert "ganlib.data" not in reached
+    assert "ganlib.results.running" not in reached
+
+
+def test_the_digits_change_with_the_code_alone(tmp_path, monkeypatch) -> None:
+    copy = tmp_path / "ganlib"
+    shutil.copytree(ROOT / "ganlib", copy, ignore=shutil.ignore_patterns("lab", "*.pyc"))
+    monkeypatch.setattr(code, "_ROOT", copy)
+    code.digest.cache_clear()
+
+    def after(file: str, old: str, new: str) -> str:
+        text = (copy / file).read_text(encoding="utf-8")
+        assert old in text
+        (copy / file).write_text(text.replace(old, new), encoding="utf-8")
+        code.digest.cache_clear()
+        return code.digest(dirac_gan.__name__)
+
+    try:
+        first = code.digest(dirac_gan.__name__)
+        assert after("updates.py", '"""Both players step', '"""At once, both players step') == first
+        assert (
+            after("updates.py", "    h_g, h_d = _sizes(step)", "    h_g, h_d = _sizes(step)  # !")
+            == first
+        )
+        assert after("results/dirac_gan.py", "Computed in float64.", "In float64.") == first
+        assert after("metrics.py", "import", "import math\nimport") == first
+        assert after("results/dirac_gan.py", "_STEP = 0.2", "_STEP = 0.3") != first
+    finally:
+        code.digest.cache_clear()
+
+
+# --- what is committed ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=[path.stem for path in COMMITTED])
+def test_a_committed_table_is_whole_and_fits_its_target(path: Path) -> None:
+    name, _, size = path.stem.rpartition("-")
+    target = TARGETS[name]
+    found = results.read(name, size)
+    assert found is not None
+    assert path.read_bytes().endswith(b"\n")
+    assert results.missing(target, size) == []
+    assert path.stat().st_size < 100_000
+    names = None
+    for row in found.rows:
+        assert row.error == ""
+        assert set(row.provenance) == PROVENANCE
+        assert (row.provenance["target"], row.provenance["size"]) == (name, size)
+        assert row.steps == target.sizes[size].steps
+        names = set(row.numbers) if names is None else names & set(row.numbers)
+    assert names  # something that all rows have
+    for same in ("code", "device"):
+        assert len(found.provenance()[same]) == 1
+    if target.published is not None:
+        for row, values in target.published.rows.items():
+            for value in values:
+                assert len(found.of(row, value)) == len(target.sizes[size].seeds)
+
+
+def test_what_a_job_costs_is_what_it_took() -> None:
+    for path in COMMITTED:
+        name, _, size = path.stem.rpartition("-")
+        plan, found = TARGETS[name].sizes[size], results.read(name, size)
+        assert found is not None
+        took = sum(row.cpu_seconds for row in found.rows) / len(found.rows)
+        assert 0.5 < plan.seconds / took < 2, (name, plan.seconds, took)
+
+
+def test_committed_pictures_are_small_and_named_by_their_jobs() -> None:
+    known = {
+        store.picture(name, size, job.row, job.seed)
+        for name, target in TARGETS.items()
+        for size, plan in target.sizes.items()
+        for job in plan.jobs()
+    }
+    pictures = sorted(store.TABLES.glob("*.png"))
+    assert pictures
+    for path in pictures:
+        assert path in known
+        assert path.stat().st_size <= 61_440
+
+
+def test_nothing_but_the_page_results_reads_a_table() -> None:
+    reading = re.compile(
+        r"results\.read\(|ganlib/results/tables|from ganlib\.results|import results"
+    )
+    for page in (ROOT / "book").rglob("*.md"):
+        if page.name != "results.md":
+            assert not reading.search(page.read_text(encoding="utf-8")), page
+
+
+# --- the targets' own parts ----------------------------------------------------------------------
+
+
+def test_a_row_of_the_dirac_gan_is_made_again() -> None:
+    target = TARGETS["dirac-gan"]
+    job = next(one for one in target.sizes["full"].jobs() if one.row == "GAN, R1 .3, simultaneous")
+    numbers = dirac_gan.run(job, 2000, CPU, False).numbers
+    # |1 + h lambda| with lambda = -g/2 +- i sqrt(1/4 - g^2/4), g = .3, h = .2
+    expected = math.sqrt((1 - 0.03) ** 2 + 0.04 * (0.25 - 0.0225))
+    assert numbers["closed form"] == pytest.approx(expected, abs=1e-9)
+    assert numbers["factor"] == pytest.approx(expected, abs=1e-5)
+    committed = results.read("dirac-gan", "full")
+    assert committed is not None
+    assert numbers["radius 100"] == pytest.approx(committed.of(job.row, "radius 100")[0], rel=1e-9)
+
+
+def test_the_best_gaussian_by_kl_has_the_moments_of_the_data() -> None:
+    value, mu, sigma = f_gan_gaussian.optimum("kl")
+    mean = 0.33 * -1 + 0.67 * 2
+    assert mu == pytest.approx(mean, abs=1e-3)
+    assert sigma**2 == pytest.approx(0.33 * 1.065 + 0.67 * 6 - mean**2, abs=2e-3)
+    assert value > 0
+
+
+def test_the_samples_of_the_mixture_are_of_its_density() -> None:
+    points = f_gan_gaussian._Data(CPU).sample(200_000, torch.Generator().manual_seed(0))
+    assert points.shape == (200_000, 1)
+    grid = torch.linspace(-6, 8, 29)
+    shares = torch.histogram(points[:, 0], grid)[0] / len(points)
+    fine = torch.linspace(-6, 8, 28 * 100 + 1).double()
+    density = f_gan_gaussian.mixture(double=True).log_prob(fine[:-1] + 0.0025).exp()
+    expected = density.reshape(28, 100).sum(1) * 0.005
+    assert (shares - expected).abs().max() < 0.004
+
+
+def test_the_class_kl_of_a_judge() -> None:
+    real = torch.arange(10).repeat(10)
+    assert judge.class_kl(real, real, 10) == (0.0, 10)
+    kl, classes = judge.class_kl(torch.zeros(50, dtype=torch.long), real, 10)
+    assert kl == pytest.approx(math.log(10))
+    assert classes == 1
+
+
+def test_a_judge_learns_and_is_a_function_of_its_seed() -> None:
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.randint(2, (256,), generator=rng)
+    images = torch.randn(256, 3, 32, 32, generator=rng) * 0.3 + labels[:, None, None, None]
+    first, second = (judge.train(images, labels, steps=12, progress=False) for _ in range(2))
+    assert (judge.answers(first, images) == labels).double().mean() > 0.9
+    assert torch.equal(first(images[:8]), second(images[:8]))
+
+
+def test_published_values_are_plain() -> None:
+    empty = Published("nowhere", "in no place")
+    assert empty.rows == {}
