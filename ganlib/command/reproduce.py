@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     built = command_parser(
         "reproduce",
+        "(NAME | --all | --list) [options]",
         "Make a table of the page `results` again, and go on with one that was stopped.",
         _EXAMPLES,
     )
