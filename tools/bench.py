@@ -118,13 +118,14 @@ def tutorial_loop(setting: Setting) -> float:
     return setting.steps / (time.perf_counter() - started)
 
 
-def fit_loop(setting: Setting) -> float:
+def fit_loop(setting: Setting, autocast: torch.dtype | None = None) -> float:
     """Steps a second of :func:`ganlib.training.fit` on the same networks and data."""
     history = training.fit(
         *setting.players(),
         setting.values(),
         steps=setting.steps,
         batch_size=setting.batch,
+        autocast=autocast,
         progress=False,
     )
     return setting.steps / history.seconds
@@ -295,6 +296,12 @@ COMPARISONS = tuple(
     )
     for setting in (*RINGS, DCGAN)
 )
+# Pays where the processor multiplies bfloat16 by itself; elsewhere the row shows what it costs.
+HALF = Comparison(
+    f"fit in bfloat16 against the tutorial loop, {DCGAN.name}",
+    lambda: fit_loop(DCGAN, torch.bfloat16),
+    lambda: tutorial_loop(DCGAN),
+)
 
 
 def compiled_comparisons() -> Iterator[Comparison]:
@@ -335,7 +342,7 @@ def main() -> None:
     print(f"{platform.machine()}, one thread, torch {torch.__version__}, {PAIRS} pairs of runs")
     print(f"{'':72s} {'ours':>8s} {'theirs':>8s}   ratio (range)")
     studies = bench_studies.studies_comparisons()
-    for comparison in (*COMPARISONS, *compiled_comparisons(), *studies):
+    for comparison in (*COMPARISONS, HALF, *compiled_comparisons(), *studies):
         print(report(comparison, measure(comparison)), flush=True)
     setting = RINGS[1]
     with page_loop(64, setting.batch) as (where, rate):
