@@ -102,10 +102,10 @@ FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "views": lambda x, y: x.T.reshape(2, 6)[:, ::2] + y[1:, 1:].unsqueeze(0)[0],
     "joins": lambda x, y: torch.cat([x, y.T.reshape(3, 4)[:, :1], torch.ones(3, 2)], dim=1),
     "grid": lambda x, y: torch.cartesian_prod(torch.linspace(0, 1, 5), torch.arange(3.0)) * y[0, 0],
-    "parts of a constant": lambda x, y: sum(
+    "parts_of_a_constant": lambda x, y: sum(
         part * x for part in torch.arange(16.0).reshape(4, 4).sin().split(1)
     ),
-    "chunks of a constant": lambda x, y: x * torch.arange(8.0).exp().chunk(2)[1] + y.mean(),
+    "chunks_of_a_constant": lambda x, y: x * torch.arange(8.0).exp().chunk(2)[1] + y.mean(),
     "constants": lambda x, y: x * torch.tensor([1.0, 2.0, 3.0, 4.0]) + torch.zeros(3, 4) + math.pi,
     "product": lambda x, y: x @ y.T @ torch.ones(3, 9) + (y.T @ y)[0, 0],
     "product_odd": lambda x, y: torch.cat([x, y]).reshape(2, 12)
