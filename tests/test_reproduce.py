@@ -17,6 +17,7 @@ import torch
 
 from ganlib import results
 from ganlib.command import main
+from ganlib.command.pictures import write_grid
 from ganlib.results import code, dirac_gan, f_gan_gaussian, judge, running, store
 from ganlib.results.target import SIZES, Job, Outcome, Published, Size, Target
 from tools.sources import ROOT
@@ -42,6 +43,7 @@ def made_up(seeds: tuple[int, ...] = (1, 2), steps: int = 5) -> Target:
 
 
 def reproduced(target: Target, place: Path, **how: object) -> store.Read:
+    how = {"draw": write_grid, **how}
     return results.reproduce(target, device=CPU, place=place, progress=False, **how)
 
 
@@ -111,6 +113,8 @@ def test_pictures_are_those_of_the_first_seed(tmp_path) -> None:
     reproduced(made_up(), tmp_path)
     assert store.picture("made-up", "small", "b c", 1, tmp_path).is_file()
     assert len(list(tmp_path.glob("*.png"))) == 2
+    reproduced(made_up(), tmp_path / "none", draw=None)
+    assert not list((tmp_path / "none").glob("*.png"))
 
 
 def test_rows_that_are_there_are_not_made_again(tmp_path) -> None:

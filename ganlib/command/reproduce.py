@@ -11,6 +11,7 @@ import torch
 
 from ganlib import results
 from ganlib.command.arguments import command_parser, count, device, known
+from ganlib.command.pictures import write_grid
 from ganlib.results.store import Read, folder
 from ganlib.results.target import Target
 
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
         _warn(target, size, on)
         found = results.reproduce(
             target, size=size, device=on, seeds=options.seeds, place=place, fresh=options.fresh,
-            progress=False if options.quiet else None,
+            draw=write_grid, progress=False if options.quiet else None,
         )  # fmt: skip
         if not options.quiet:
             print(_summary(found, size))

@@ -3,7 +3,7 @@
 A target is a declared value in a module of its own (:mod:`ganlib.results.target` says of what it
 consists). :func:`reproduce` runs its jobs into a table with provenance, row by row, and goes on
 where it was stopped; :func:`read` reads the tables that come with the library, which the page
-`results` shows. ``python -m ganlib reproduce --list`` has them all.
+`results` shows. On the command line ``reproduce --list`` has them all.
 """
 
 from __future__ import annotations

@@ -7,15 +7,15 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 import ganlib
-from ganlib.command.pictures import write_grid
 from ganlib.results import code, store
 from ganlib.results.target import Job, Outcome, Target, as_json
 from ganlib.studies.keys import digits
@@ -35,6 +35,7 @@ def reproduce(
     seeds: Sequence[int] | None = None,
     place: Path | None = None,
     fresh: bool = False,
+    draw: Callable[[Path, Tensor, int], None] | None = None,
     progress: bool | None = None,
 ) -> store.Read:
     """Run what has no row yet.
@@ -53,6 +54,9 @@ def reproduce(
         The folder of the tables; None is :func:`ganlib.results.store.folder`.
     fresh
         Begin a new table; the old one keeps its name with ``.old`` at the end.
+    draw
+        (path, pictures, columns) writes the pictures of the first declared seed into one file, as
+        :func:`ganlib.command.pictures.write_grid` does; None leaves them out.
     progress
         As for :func:`ganlib.training.fit`.
 
@@ -88,9 +92,9 @@ def reproduce(
         ) as bar:  # fmt: skip
             for key, job in todo.items():
                 row, outcome = _done(target, job, plan.steps, device, progress)
-                if outcome.pictures is not None and job.seed == min(plan.seeds):
+                if draw and outcome.pictures is not None and job.seed == min(plan.seeds):
                     drawn = store.picture(target.name, size, job.row, job.seed, place)
-                    write_grid(drawn, outcome.pictures, outcome.columns)
+                    draw(drawn, outcome.pictures, outcome.columns)
                 table.append([{**row, "key": key, "versions": as_json(told)}])
                 bar.update()
     found = store.read(target.name, size, place)
@@ -105,12 +109,13 @@ def provenance(target: Target, size: str, device: torch.device) -> dict[str, str
     else:
         capability = torch.backends.cpu.get_cpu_capability()
         machine = f"{sys.platform} {platform.machine()} {capability}"
+    called = f"python -m {ganlib.__name__} reproduce {target.name}"
     return {
         "target": target.name, "size": size, "code": code.digest(target.run.__module__),
         "device": device.type, "machine": machine, "threads": str(torch.get_num_threads()),
         "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version(),
         "ganlib": ganlib.__version__, "date": datetime.date.today().isoformat(),
-        "command": f"python -m ganlib reproduce {target.name} --{size} --device {device.type}",
+        "command": f"{called} --{size} --device {device.type}",
     }  # fmt: skip
 
 

@@ -94,7 +94,7 @@ class Target:
     Attributes
     ----------
     name
-        As it is typed: ``python -m ganlib reproduce NAME``.
+        As it is typed after ``reproduce`` (:mod:`ganlib.command`).
     question
         In one line.
     protocol
