@@ -144,5 +144,8 @@ def test_the_real_book() -> None:
     assert "elbo" not in concerned("ganlib/lab/laboratory.py"), "lab.interact is not the laboratory"
     assert concerned("ganlib/plotting.py") == set(reached)
     modules = {name for names in reached.values() for name in names if name.endswith(".py")}
-    widest = max(len(names & modules) for names in reached.values())
-    assert widest < len(modules), "no page reaches everything: nothing is dynamic"
+    # A page that runs `python -m ganlib` may run any of it; of the others none is dynamic.
+    others = [names for names in reached.values() if "ganlib/__main__.py" not in names]
+    assert len(others) > len(reached) - 5
+    widest = max(len(names & modules) for names in others)
+    assert widest < len(modules), "no other page reaches everything: nothing is dynamic"
