@@ -24,7 +24,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "train": "train a GAN on a folder of pictures, a CSV of points, or named data",
     "sample": "draw pictures or points from a trained model",
-    "score": "measure a trained model, beside the floor and anchors of each number",
+    "score": "measure a trained model, beside floor and anchors of each number",
     "reproduce": "make a published table again, with the provenance of every row",
 }
 

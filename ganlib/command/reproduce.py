@@ -22,7 +22,7 @@ _EXAMPLES = """\
   python -m ganlib reproduce --list
   # one table; stopped, by kill -9 too, the same command goes on
   python -m ganlib reproduce f-gan-gaussian
-  # every table, at full size where CUDA is there; on a CPU at the size that two cores can do
+  # every table: at full size on CUDA, on a CPU at what two cores can do
   python -m ganlib reproduce --all
   # two more seeds of one table, into a folder of your own
   python -m ganlib reproduce dcgan-mnist --small --seeds 200 201 --out mine
