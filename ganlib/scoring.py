@@ -30,6 +30,8 @@ __all__ = [
     "LabelAccuracy",
     "Score",
     "Scorer",
+    "class_kl",
+    "class_shares",
     "classification_accuracy",
     "classify",
     "features",
@@ -157,7 +159,7 @@ def fit_scorer(
     )
     found = _run(classifier[:-1], reference.values)
     answers = _run(classifier[-1:], found).argmax(dim=1)
-    shares = _shares(answers, classes)
+    shares = class_shares(answers, classes)
     if not (shares > 0).all():
         missing = (shares == 0).nonzero().flatten().tolist()
         raise ValueError(
@@ -251,14 +253,18 @@ def score(scorer: Scorer, images: Tensor) -> Score:
     found = _run(scorer.classifier[:-1], images)
     distance = frechet_distance(scorer.reference, found)
     answers = _run(scorer.classifier[-1:], found).argmax(dim=1)
-    shares = _shares(answers, len(scorer.class_shares))
-    real = scorer.class_shares
+    shares = class_shares(answers, len(scorer.class_shares))
+    kl, present = class_kl(shares, scorer.class_shares)
+    return Score(distance / torch.cov(scorer.reference.double().T).trace().item(), kl, present)
+
+
+def class_kl(shares: Tensor, real: Tensor) -> tuple[float, int]:
+    """KL(shares || real) of two rows of class shares (K,), nats, and how many classes are there.
+
+    A class is there if it has a tenth of its share in ``real``, each entry of which is positive.
+    """
     kl = torch.xlogy(shares, shares / real).sum()
-    return Score(
-        distance / torch.cov(scorer.reference.double().T).trace().item(),
-        kl.clamp(min=0).item(),  # NaN would stay NaN
-        int((shares >= _PRESENT * real).sum()),
-    )
+    return kl.clamp(min=0).item(), int((shares >= _PRESENT * real).sum())  # NaN would stay NaN
 
 
 def label_accuracy(scorer: Scorer, images: Tensor, labels: Tensor) -> LabelAccuracy:
@@ -418,5 +424,6 @@ def _share_right(answers: Tensor, labels: Tensor) -> float:
     return (answers == labels.to(answers.device)).double().mean().item()
 
 
-def _shares(answers: Tensor, classes: int) -> Tensor:
+def class_shares(answers: Tensor, classes: int) -> Tensor:
+    """The share of each class, (classes,), float64, among answers (N,), such as `classify`'s."""
     return torch.bincount(answers, minlength=classes).double() / len(answers)

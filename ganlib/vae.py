@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from ganlib.checks import readable
+from ganlib.checks import check_finite, readable
 from ganlib.formulas import compile_formula, expm1, softplus
 
 __all__ = [
@@ -144,9 +144,11 @@ def active_units(mean: Tensor, least: float = 0.01) -> Tensor:
     Raises
     ------
     ValueError
-        If ``mean`` has another number of axes or fewer than two rows, or ``least`` is negative.
+        If ``mean`` has another number of axes, fewer than two rows, or entries that are not
+        finite (a diverged encoder is no empty code), or ``least`` is negative.
     """
     _check_rows(mean, "mean", 2)
+    check_finite(mean, "mean")
     if not 0 <= least < math.inf:
         raise ValueError(f"least = {least}; a variance to exceed is a number from 0 on")
     return mean.var(0) > least
@@ -261,8 +263,17 @@ class Elbo(NamedTuple):
     def weighted(self, beta: Tensor | float) -> Tensor:
         """reconstruction - beta kl, shape (N,): the objective of a beta-VAE; a bound from 1 on.
 
-        For warm-up let ``beta`` rise from 0 to 1 with the steps. Derived in `vae`.
+        ``beta`` is one number, at least 0 and finite. For warm-up let it rise from 0 to 1 with
+        the steps. Derived in `vae`.
+
+        Raises
+        ------
+        ValueError
+            For another ``beta``.
         """
+        one = torch.as_tensor(beta)
+        if one.ndim or (readable(one) and not 0 <= one < math.inf):
+            raise ValueError(f"beta is {beta}; pass one number from 0 on, such as 1 or 0.2")
         return self.reconstruction - beta * self.kl
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganlib import results
+from ganlib import results, scoring
 from ganlib.command import main
 from ganlib.command.pictures import write_grid
 from ganlib.results import code, dirac_gan, f_gan_gaussian, judge, running, store
@@ -395,9 +395,10 @@ def test_the_samples_of_the_mixture_are_of_its_density() -> None:
 
 
 def test_the_class_kl_of_a_judge() -> None:
-    real = torch.arange(10).repeat(10)
-    assert judge.class_kl(real, real, 10) == (0.0, 10)
-    kl, classes = judge.class_kl(torch.zeros(50, dtype=torch.long), real, 10)
+    real = scoring.class_shares(torch.arange(10).repeat(10), 10)
+    assert scoring.class_kl(real, real) == (0.0, 10)
+    zeros = scoring.class_shares(torch.zeros(50, dtype=torch.long), 10)
+    kl, classes = scoring.class_kl(zeros, real)
     assert kl == pytest.approx(math.log(10))
     assert classes == 1
 

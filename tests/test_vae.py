@@ -455,6 +455,9 @@ class TestTrainedCodes:
         torch.testing.assert_close(terms.weighted(1), terms.value)
         assert terms.weighted(0).tolist() == [-3.0, -1.0]
         assert terms.weighted(torch.tensor(2.0)).tolist() == [-5.0, -5.0]
+        for beta in (-5.0, math.nan, math.inf, torch.ones(2, 1)):
+            with pytest.raises(ValueError, match="beta is"):
+                terms.weighted(beta)
 
     def test_without_data(self) -> None:
         mean = torch.zeros(5, 3, device="meta")
@@ -474,3 +477,6 @@ class TestTrainedCodes:
             vae.active_units(two[:1])
         with pytest.raises(ValueError, match="least = -1"):
             vae.active_units(two, -1)
+        for hole in (math.nan, math.inf):
+            with pytest.raises(ValueError, match="NaN or infinite"):
+                vae.active_units(torch.full((3, 2), hole))

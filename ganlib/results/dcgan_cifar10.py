@@ -7,7 +7,7 @@ import functools
 import torch
 from torch import Tensor, nn
 
-from ganlib import data, losses
+from ganlib import data, losses, scoring
 from ganlib.networks import Conditional, dcgan_discriminator, dcgan_generator
 from ganlib.results import judge
 from ganlib.results.target import Job, Outcome, Size, Target
@@ -62,7 +62,8 @@ def run(job: Job, steps: int, device: torch.device, progress: bool | None) -> Ou
         for i, part in enumerate(asked.split(500))
     ])  # fmt: skip
     said = judge.answers(reader, drawn)
-    kl, classes = judge.class_kl(said, real, _CLASSES)
+    shares, real_shares = (scoring.class_shares(each, _CLASSES) for each in (said, real))
+    kl, classes = scoring.class_kl(shares, real_shares)
     numbers = {
         "class KL": kl, "classes": classes, "judge on real": ceiling,
         "discriminator loss": _means(history.discriminator_loss),

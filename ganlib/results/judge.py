@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from ganlib.networks import seeded
 
-__all__ = ["answers", "class_kl", "train"]
+__all__ = ["answers", "train"]
 
 _CHUNK = 1000
 
@@ -53,9 +53,3 @@ def answers(judge: nn.Module, images: Tensor) -> Tensor:
     device = next(judge.parameters()).device
     parts = [judge(part.to(device)).argmax(1).cpu() for part in images.split(_CHUNK)]
     return torch.cat(parts)
-
-
-def class_kl(found: Tensor, real: Tensor, classes: int) -> tuple[float, int]:
-    """KL(classes of found || classes of real), nats; classes with a tenth of their real share."""
-    p, q = (torch.bincount(each, minlength=classes).double() / len(each) for each in (found, real))
-    return torch.xlogy(p, p / q).sum().clamp(min=0).item(), int((p >= q / 10).sum())

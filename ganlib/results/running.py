@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import math
 import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,8 +16,8 @@ from tqdm.auto import tqdm
 
 import ganlib
 from ganlib.results import code, store
-from ganlib.results.target import Job, Outcome, Target, as_json
-from ganlib.studies.keys import digits
+from ganlib.results.target import Job, Outcome, Target
+from ganlib.studies.keys import as_json, digits, processor
 from ganlib.studies.table import Table
 
 __all__ = ["provenance", "reproduce"]
@@ -107,8 +106,7 @@ def provenance(target: Target, size: str, device: torch.device) -> dict[str, str
     if device.type == "cuda":
         machine = torch.cuda.get_device_name(device)
     else:
-        capability = torch.backends.cpu.get_cpu_capability()
-        machine = f"{sys.platform} {platform.machine()} {capability}"
+        machine = processor()
     called = f"python -m {ganlib.__name__} reproduce {target.name}"
     return {
         "target": target.name, "size": size, "code": code.digest(target.run.__module__),

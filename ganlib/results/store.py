@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 import ganlib
-from ganlib.results.target import Job, Target, as_json
+from ganlib.results.target import Job, Target
+from ganlib.studies.keys import as_json
 
 __all__ = ["TABLES", "Row", "file", "folder", "missing", "picture", "read"]
 

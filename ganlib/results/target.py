@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -120,8 +119,3 @@ class Target:
     def size(self, device: torch.device) -> str:
         """The size that this device can do: full on CUDA, else the smallest there is."""
         return "full" if device.type == "cuda" or "small" not in self.sizes else "small"
-
-
-def as_json(value: Any) -> str:
-    """One line of JSON, the same for the same value."""
-    return json.dumps(value, sort_keys=True)

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 import ganlib
 from ganlib.checkpoint import described, digest
 
-__all__ = ["as_json", "facts", "key", "plainly", "versions"]
+__all__ = ["as_json", "digits", "facts", "key", "plainly", "processor", "versions"]
 
 #: What of ganlib a row depends on: where one of these files changes, rows are computed again.
 _MATTERS = (
-    "batches.py", "checks.py", "data.py", "draws.py", "formulas.py", "game.py", "losses.py",
-    "networks/*.py", "noise.py", "numerics.py", "optimisers.py", "options.py", "penalties.py",
+    "batches.py", "checks.py", "data.py", "draws.py", "flows.py", "formulas.py", "game.py",
+    "losses.py", "networks/*.py", "noise.py", "numerics.py", "optimisers.py", "options.py", "penalties.py",
     "run.py", "step.py", "training.py", "studies/*.py", "lab/flat.py", "lab/native.py",
     "lab/runtime.c", "lab/compiler/*.py",
 )  # fmt: skip
@@ -39,9 +39,13 @@ def versions(make: Callable[..., Any], measure: Callable[..., Any], engine: str)
     return {
         "make": named(make), "measure": named(measure), "engine": engine, "ganlib": _own_code(),
         "torch": torch.__version__, "ziglang": zig, "python": platform.python_version(),
-        # What decides the last bits of torch's kernels, and of a fast build.
-        "machine": f"{sys.platform} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "machine": processor(),
     }  # fmt: skip
+
+
+def processor() -> str:
+    """What decides the last bits of torch's kernels, and of a fast build."""
+    return f"{sys.platform} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 @functools.cache
