@@ -107,6 +107,8 @@ def run(options: argparse.Namespace) -> None:
     }  # fmt: skip
     if classes is not None and split.judge is not None:
         _add_labels(found, split, drawn, classes)
+    if "fine detail" in found["model"]:
+        notes = [_DETAIL, *notes]
     if isinstance(source.samples, Samples):  # a distribution has nothing to copy
         notes = [_NO_COPIES if split.training is None else _COPIES, *notes]
     if options.json:
@@ -269,10 +271,16 @@ def _add_labels(found: dict[str, Scores], split: Split, drawn: Tensor, classes: 
 _BEST = {"Fréchet distance": "lowest", "kernel distance": "lowest", "copies": "floor",
          "fine detail": "floor"}  # fmt: skip
 _LEGEND = """\
-floor: other unseen data, which is what a perfect generator gets. Gaussian: the mean and the
-covariance of the data; shuffled: each number from another sample; ball: no feature at all.
-Features have variance 1; a Fréchet distance of 1 is what the one average sample gets."""
-_COPIES = "copies: the share nearer to a training sample than to as many unseen ones; of copies 1."
+floor: other unseen data, which is what a perfect generator gets. Gaussian: the
+mean and the covariance of the data; shuffled: each number from another sample;
+ball: no feature at all. Features have variance 1; a Fréchet distance of 1 is
+what the one average sample gets."""
+_COPIES = """\
+copies: the share nearer to a training sample than to as many unseen ones; of
+copies 1."""
+_DETAIL = """\
+fine detail: how much neighbouring pixels differ, over what they do in real
+pictures; below the floor blurred, above it specks."""
 _NO_COPIES = "copies are not counted: these are not the data that the model was trained on."
 
 
