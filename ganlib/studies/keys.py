@@ -25,9 +25,9 @@ __all__ = ["as_json", "digits", "facts", "key", "plainly", "processor", "version
 #: What of ganlib a row depends on: where one of these files changes, rows are computed again.
 _MATTERS = (
     "batches.py", "checks.py", "data.py", "draws.py", "flows.py", "formulas.py", "game.py",
-    "losses.py", "networks/*.py", "noise.py", "numerics.py", "optimisers.py", "options.py", "penalties.py",
-    "run.py", "step.py", "training.py", "studies/*.py", "lab/flat.py", "lab/native.py",
-    "lab/runtime.c", "lab/compiler/*.py",
+    "losses.py", "networks/*.py", "noise.py", "numerics.py", "optimisers.py", "options.py",
+    "penalties.py", "run.py", "step.py", "training.py", "studies/*.py", "lab/flat.py",
+    "lab/native.py", "lab/runtime.c", "lab/compiler/*.py",
 )  # fmt: skip
 
 
