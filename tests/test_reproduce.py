@@ -207,6 +207,23 @@ def test_rows_of_another_kind_are_refused_and_the_advice_works(tmp_path, name: s
     assert path.with_name(f"{path.name}.old").read_text() == text
 
 
+def test_all_passes_over_a_complete_table_of_other_code(tmp_path, capsys, monkeypatch) -> None:
+    target = made_up()
+    monkeypatch.setattr(results, "TARGETS", {target.name: target})
+    path = reproduced(target, tmp_path).path
+    told = running.provenance(target, "small", CPU)["code"]
+    text = path.read_text().replace(told, "another")
+    assert text != path.read_text()
+    path.write_text(text)
+    asked = ["reproduce", "--all", "--small", "--device", "cpu", "--out", str(tmp_path)]
+    assert main(asked) == 0
+    assert "complete; --fresh makes it anew" in capsys.readouterr().out
+    assert path.read_text() == text
+    path.write_text("".join(text.splitlines(keepends=True)[:-1]))  # a job is left
+    assert main(asked) == 2
+    assert "--fresh" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("seeds", [[], [-1], [3, 3]])
 def test_seeds_that_are_none_are_refused(tmp_path, seeds: list[int]) -> None:
     with pytest.raises(ValueError, match="seeds are"):

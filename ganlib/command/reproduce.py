@@ -73,6 +73,12 @@ def run(options: argparse.Namespace) -> None:
         size = "full" if options.full else "small" if options.small else target.size(on)
         if options.all and size not in target.sizes:
             size = "full"  # it has no other
+        if options.all and not (options.fresh or options.seeds):
+            found = results.read(target.name, size, place)
+            if found and not results.missing(target, size, place):
+                if not options.quiet:  # whatever code made its rows: nothing is left to add
+                    print(f"{_summary(found, size)}\n  complete; --fresh makes it anew")
+                continue
         _warn(target, size, on)
         found = results.reproduce(
             target, size=size, device=on, seeds=options.seeds, place=place, fresh=options.fresh,

@@ -108,7 +108,7 @@ TARGET = Target(
     differences=(
         "Instance noise is an expectation here (a Gauss-Hermite sum); the authors' code draws it, "
         "so its radii end near 0.01 and ours near 0.",
-        "Consensus: with one D step a G step our radii differ in the second digit; with five ours "
+        "Consensus: with one D step a G step our radii are up to a third larger; with five ours "
         "leaves the equilibrium, theirs goes to it. We have not found out which detail of their "
         "update differs.",
         "Their critic has the other sign: their psi is minus ours. WGAN's weights are clipped at 1 "
