@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 import shutil
 import signal
@@ -165,7 +166,8 @@ results.reproduce(target, device=CPU, place=Path({place!r}), progress=False)
 def test_a_killed_run_goes_on(tmp_path) -> None:
     program = [sys.executable, "-c", SLOW.format(place=str(tmp_path))]
     path = store.file("made-up", "small", tmp_path)
-    running_one = subprocess.Popen(program, cwd=ROOT / "tests")
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    running_one = subprocess.Popen(program, cwd=tmp_path, env=where)
     try:
         end = time.monotonic() + 120
         while not (path.is_file() and path.read_bytes().count(b"\n") >= 3):
