@@ -22,6 +22,7 @@ One concept a module, named as the chapter that derives it. Imports run downward
     pairs, files            points and their distances in blocks; data files and their checksums
     batches                 samples, or samples with a condition
     checks, plotting        what input must be; the house style of every figure
+    zoo                     the named variants of the GAN, and where the book has them
 
 Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.
 """
