@@ -494,7 +494,7 @@ def test_the_toys_are_those_of_the_source(name: str) -> None:
     assert (centres is None) == (name == "swiss roll")
     ours = target.sample(2000, rng)
     assert distances.energy(ours, theirs).item() < 0.01
-    assert distances.energy(1.1 * ours, theirs).item() > 0.01
+    assert distances.energy(1.3 * ours, theirs).item() > 0.03
     spread = (ours - theirs[torch.cdist(ours, theirs).argmin(1)]).norm(dim=1).median().item()
     assert spread < target.std
 
