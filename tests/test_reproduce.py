@@ -132,6 +132,7 @@ def test_pictures_are_those_of_the_first_seed(tmp_path) -> None:
     reproduced(made_up(), tmp_path)
     assert store.picture("made-up", "small", "b c", 1, tmp_path).is_file()
     assert len(list(tmp_path.glob("*.png"))) == 2
+    assert store.picture("x", "full", "b, c d", 1, tmp_path).name == "x-full-b-c-d-1.png"
     reproduced(made_up(), tmp_path / "none", draw=None)
     assert not list((tmp_path / "none").glob("*.png"))
 
