@@ -300,5 +300,16 @@ def ways() -> list[Way]:
     return found
 
 
+def check(report: dict[str, Any]) -> None:
+    """Everybody has what he deserves, and the machine is as it was."""
+    got = {n: sum(r["result"].get("marks", {}).values()) for n, r in report["records"].items()}
+    assert got == {name: KINDS[name].deserves for name in got}
+    found = {n: r["result"].get("found") for n, r in report["records"].items()}
+    assert {name: what for name, what in found.items() if what} == {}
+    assert {key: report[key] for key in ("changed", "left", "heard", "folders")} == {
+        "changed": [], "left": [], "heard": [], "folders": [],
+    }  # fmt: skip
+
+
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -85,10 +85,11 @@ def _contents(path: Path) -> bytes:
         raise Unreadable("is a link, not a file")
     # Neither a link put there meanwhile nor a pipe that nobody writes to.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise Unreadable("is no file")
     with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode) or not stat.S_ISREG(status.st_mode):
-            raise Unreadable("is no file")
         if status.st_size > MAX_FILE:
             raise Unreadable(f"has {status.st_size / 1e6:.0f} MB; at most {MAX_FILE // 10**6}")
         data = file.read(MAX_FILE + 1)
