@@ -90,7 +90,9 @@ def test_lessons(student: asking.Sandboxed) -> None:
         "not_there is empty or not defined": lambda: student.call("not_there"),
         "must be one number, of shape": lambda: student.call("half", x).number,
         "dtype torch.float64, the inputs": lambda: student.call("half", x.double()).dtype(x.dtype),
-        "raised ValueError in line 5 of code cell 5: a < b # Score: 99": lambda: student.call("fail"),
+        "raised ValueError in line 5 of code cell 5: a < b # Score: 99": lambda: student.call(
+            "fail"
+        ),
         "this question may take 1 s": lambda: student.call("loop"),
         "ended the process": lambda: student.call("end"),
     }
@@ -113,7 +115,9 @@ def test_objects_stay_there(student: asking.Sandboxed) -> None:
     assert "is gone" in lesson(student, lambda: student.state(line))
 
 
-def test_a_loop_keeps_what_stood_above_it_and_an_exit_costs_its_cell(student: asking.Sandboxed) -> None:
+def test_a_loop_keeps_what_stood_above_it_and_an_exit_costs_its_cell(
+    student: asking.Sandboxed,
+) -> None:
     student.begin(5.0)
     assert student.get("LATER") == 5
     notes = [str(note) for note in student.notes]
@@ -175,21 +179,27 @@ def judge(student: asking.Sandboxed, digest: str) -> dict[str, Any]:
 
 def how(mode: hull.Mode, **changes: Any) -> batch.Batch:
     limits = asking.Limits(cell=1.0)
-    return batch.Batch(**(dict(judge=judge, tests="t", secret="s", mode=mode, limits=limits) | changes))
+    return batch.Batch(
+        **(dict(judge=judge, tests="t", secret="s", mode=mode, limits=limits) | changes)
+    )
 
 
 def test_a_batch_goes_on_and_a_second_run_adds(slot: hull.Slot, tmp_path: Path) -> None:
-    folder = hand_in(tmp_path / "in", a="def f(): return 1", b="def f():\n    while True: pass", d="def f(): return 2")
+    folder = hand_in(
+        tmp_path / "in",
+        a="def f(): return 1",
+        b="def f():\n    while True: pass",
+        d="def f(): return 2",
+    )
     (folder / "c.ipynb").write_bytes(b"{")
     (folder / os.fsdecode(b"M\xfcller.ipynb")).write_bytes((folder / "a.ipynb").read_bytes())
     shown = io.StringIO()
-    records = batch.run(folder, tmp_path / "out", how(slot.mode), shown)
+    records = batch.run(folder, tmp_path / "out", how(slot.mode), shown, [slot])
     marks = [r.result.get("marks", {}).get("q1") for r in records]
-    assert [r.status for r in records] == ["graded", "graded", "not graded", "graded", "graded"]
-    assert marks[:4] == [1.0, 0.0, None, 2.0]
-    assert marks[4] == 1.0
-    assert records[4].label == "M\\xfcller.ipynb"
-    assert "damaged" in records[2].note
+    assert [r.status for r in records] == ["graded", "graded", "graded", "not graded", "graded"]
+    assert marks == [1.0, 1.0, 0.0, None, 2.0]
+    assert records[0].label == "M\\xfcller.ipynb"
+    assert "damaged" in records[3].note
     assert "5/5" in shown.getvalue()
     assert (tmp_path / "out").stat().st_mode & 0o077 == 0
 
@@ -199,17 +209,36 @@ def test_a_batch_goes_on_and_a_second_run_adds(slot: hull.Slot, tmp_path: Path) 
     # What holds is kept, under whatever name it lies; what is new is added; nothing is overwritten.
     (folder / "a.ipynb").rename(folder / "renamed.ipynb")
     began = time.monotonic()
-    again = batch.run(folder, tmp_path / "out", how(slot.mode, judge=fail))
+    again = batch.run(folder, tmp_path / "out", how(slot.mode, judge=fail), None, [slot])
     assert time.monotonic() - began < 5
-    assert sorted(r.label for r in again if r.status == "graded") == ["M\\xfcller.ipynb", "b.ipynb", "d.ipynb", "renamed.ipynb"]
+    assert sorted(r.label for r in again if r.status == "graded") == [
+        "M\\xfcller.ipynb",
+        "b.ipynb",
+        "d.ipynb",
+        "renamed.ipynb",
+    ]
     hand_in(folder, b="def f(): return 3")
-    late = batch.run(hand_in(tmp_path / "late", z="def f(): return 4"), tmp_path / "out", how(slot.mode))
+    late = batch.run(
+        hand_in(tmp_path / "late", z="def f(): return 4"),
+        tmp_path / "out",
+        how(slot.mode),
+        None,
+        [slot],
+    )
     assert late[0].result["marks"] == {"q1": 4.0}
-    batch.run(folder, tmp_path / "out", how(slot.mode))
+    batch.run(folder, tmp_path / "out", how(slot.mode), None, [slot])
     kept = {(r.label, r.result.get("marks", {}).get("q1")) for r in batch.records(tmp_path / "out")}
     assert {("a.ipynb", 1.0), ("b.ipynb", 0.0), ("b.ipynb", 3.0), ("z.ipynb", 4.0)} <= kept
     # Other tests or another secret: everything anew.
-    assert len({how(slot.mode, **{n: v}).key("x") for n, v in (("tests", "t"), ("tests", "u"), ("secret", "u"))}) == 3
+    assert (
+        len(
+            {
+                how(slot.mode, **{n: v}).key("x")
+                for n, v in (("tests", "t"), ("tests", "u"), ("secret", "u"))
+            }
+        )
+        == 3
+    )
 
 
 def test_a_fault_of_the_grader_is_no_mark(slot: hull.Slot, tmp_path: Path) -> None:
@@ -217,10 +246,12 @@ def test_a_fault_of_the_grader_is_no_mark(slot: hull.Slot, tmp_path: Path) -> No
         return {"marks": 1 / 0}
 
     folder = hand_in(tmp_path / "in", a="x = 1")
-    (record,) = batch.run(folder, tmp_path / "out", how(slot.mode, judge=broken))
+    (record,) = batch.run(folder, tmp_path / "out", how(slot.mode, judge=broken), None, [slot])
     assert (record.status, record.result) == ("failed", {})
     assert "ZeroDivisionError" in record.note
-    (record,) = batch.run(folder, tmp_path / "out", how(slot.mode))  # and is tried again
+    (record,) = batch.run(
+        folder, tmp_path / "out", how(slot.mode), None, [slot]
+    )  # and is tried again
     assert record.status == "graded"
 
 
@@ -236,10 +267,19 @@ batch.run(Path({folder!r}), Path({out!r}), test_hull.how(hull.choose()), sys.std
 
 def test_a_killed_batch_loses_what_was_running_alone(slot: hull.Slot, tmp_path: Path) -> None:
     names = {f"n{n}": f"def f(): return {n}" for n in range(3)}
-    folder = hand_in(tmp_path / "in", **names, z_waits="import time\ntime.sleep(5)\ndef f(): return 9")
-    program = KILLED.format(root=str(ROOT), tests=str(Path(__file__).parent), folder=str(folder), out=str(tmp_path / "out"))
+    folder = hand_in(
+        tmp_path / "in", **names, z_waits="import time\ntime.sleep(5)\ndef f(): return 9"
+    )
+    program = KILLED.format(
+        root=str(ROOT),
+        tests=str(Path(__file__).parent),
+        folder=str(folder),
+        out=str(tmp_path / "out"),
+    )
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    running = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         until = time.monotonic() + 240
         while len(list((tmp_path / "out").glob("results/*.json"))) < 3 and time.monotonic() < until:
@@ -260,7 +300,7 @@ def test_a_killed_batch_loses_what_was_running_alone(slot: hull.Slot, tmp_path: 
     assert not left
     with contextlib.suppress(FileNotFoundError):
         (folder / "z_waits.ipynb").unlink()
-    again = batch.run(folder, tmp_path / "out", how(slot.mode))
+    again = batch.run(folder, tmp_path / "out", how(slot.mode), None, [slot])
     assert [r.graded for r in again] == [r.graded for r in sorted(found, key=lambda r: r.label)]
 
 
@@ -269,7 +309,9 @@ def test_a_killed_batch_loses_what_was_running_alone(slot: hull.Slot, tmp_path: 
 # --------------------------------------------------------------------------------------------
 
 
-def test_a_few_hostile_notebooks_lose_their_own_marks_alone(slot: hull.Slot, tmp_path: Path) -> None:
+def test_a_few_hostile_notebooks_lose_their_own_marks_alone(
+    slot: hull.Slot, tmp_path: Path
+) -> None:
     way = Way("here", slot.mode.hull)
     names = [name for name, kind in KINDS.items() if kind.quick]
     check(way.run(tmp_path / "machine", names))

@@ -62,7 +62,9 @@ GOOD = {
     "plain": text(),
     "byte order mark": b"\xef\xbb\xbf" + text(),
     "UTF-16": text().decode().encode("utf-16"),
-    "zip": packed({"a/the-game (1).ipynb": text(), "__MACOSX/a/._x.ipynb": b"?", "photo.png": b"?"}),
+    "zip": packed(
+        {"a/the-game (1).ipynb": text(), "__MACOSX/a/._x.ipynb": b"?", "photo.png": b"?"}
+    ),
     "stored zip": packed({"x.ipynb": text()}, zipfile.ZIP_STORED),
     "checkpoint beside it": packed({"x.ipynb": text(), ".ipynb_checkpoints/x.ipynb": text()}),
     "metadata is a list": text(metadata=[]),
@@ -159,7 +161,10 @@ def test_nothing_handed_in_vanishes(tmp_path: Path) -> None:
         batch.find(tmp_path / "none")
 
 
-@pytest.mark.parametrize("name", [b"M\xfcller.ipynb", b"a\nb.ipynb", b"=1+1.ipynb", "\u202egnp.ipynb".encode(), b"x" * 200])
+@pytest.mark.parametrize(
+    "name",
+    [b"M\xfcller.ipynb", b"a\nb.ipynb", b"=1+1.ipynb", "\u202egnp.ipynb".encode(), b"x" * 200],
+)
 def test_every_name_has_a_label(name: bytes) -> None:
     shown = batch.label(Path(os.fsdecode(name)))
     assert shown.isprintable()

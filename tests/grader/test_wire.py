@@ -69,11 +69,17 @@ def test_strange_tensors_cross_by_value_or_not_at_all() -> None:
     nothing = torch.tensor([math.nan, math.inf, -math.inf, -0.0])
     got = crossed(nothing)
     assert torch.equal(got.view(torch.int32), nothing.view(torch.int32))
-    for value in (torch.zeros(2, device="meta"), torch.zeros(2).to_sparse(), torch.zeros(1).expand(10**12)):
+    for value in (
+        torch.zeros(2, device="meta"),
+        torch.zeros(2).to_sparse(),
+        torch.zeros(1).expand(10**12),
+    ):
         assert isinstance(crossed(value), wire.Opaque)
 
 
-@pytest.mark.parametrize("value", [np.float32(0.5), np.arange(3), np.array([[1.5, 2.0]]), np.bool_(True)])
+@pytest.mark.parametrize(
+    "value", [np.float32(0.5), np.arange(3), np.array([[1.5, 2.0]]), np.bool_(True)]
+)
 def test_arrays_of_numpy(value: Any) -> None:
     got = crossed(value)
     assert isinstance(got, wire.Array)
@@ -85,7 +91,9 @@ def test_expressions() -> None:
     got = crossed([p / (p + q), sp.Rational(-2, 3), sp.exp(p) + sp.pi])
     assert got[0].tree == ["Mul", ["Symbol", "p"], ["Pow", ["Add", ["Symbol", "p"], ["Symbol", "q"]], ["Integer", "-1"]]]  # fmt: skip
     assert got[1].tree == ["Rational", "-2", "3"]
-    assert crossed(sp.Matrix([[p, 1]])) == [[wire.Tree(["Symbol", "p"]), wire.Tree(["Integer", "1"])]]
+    assert crossed(sp.Matrix([[p, 1]])) == [
+        [wire.Tree(["Symbol", "p"]), wire.Tree(["Integer", "1"])]
+    ]
     deep = p
     for _ in range(100):
         deep = sp.sin(deep)
@@ -112,7 +120,9 @@ def test_what_does_not_cross_says_its_type() -> None:
 def test_a_seed_becomes_a_generator_there_alone() -> None:
     encoded = wire.encode(wire.Seed(5), bytearray())
     there = wire.Reader(b"", kept=[]).value(encoded)
-    assert torch.equal(torch.rand(3, generator=there), torch.rand(3, generator=wire.Seed(5).generator()))
+    assert torch.equal(
+        torch.rand(3, generator=there), torch.rand(3, generator=wire.Seed(5).generator())
+    )
     with pytest.raises(wire.Bad):
         wire.Reader(b"").value(encoded)  # a stranger makes the grader do nothing
 
@@ -219,7 +229,9 @@ def noise(draw: random.Random) -> bytes:
         elif how == 1:
             del frame[at : at + draw.randrange(1, 9)]
         elif how == 2:
-            frame[at:at] = draw.choice([b"[" * 70, b"{", b'"', b"null", b"1e999", b"\\ud800", b"}" * 9])
+            frame[at:at] = draw.choice(
+                [b"[" * 70, b"{", b'"', b"null", b"1e999", b"\\ud800", b"}" * 9]
+            )
         elif how == 3:
             frame[at : at + 4] = draw.randbytes(4)
         else:
