@@ -447,3 +447,17 @@ kind(
     formula=FORMULA + "T = '\\udcff'",
 )
 kind("syntax_error", 5, loss="def loss(real, fake:\n    return 1")
+kind(
+    "leaves_closed_folders",
+    8,
+    cell="""
+import os
+FOUND += os.listdir('.')
+for n in range(3):
+    os.makedirs(f'closed{n}/inner')
+    os.chmod(f'closed{n}', 0)
+for _ in range(1500):
+    os.mkdir('deep')
+    os.chdir('deep')
+""",
+)
