@@ -284,7 +284,7 @@ from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 import test_hull
 from tools.grader import batch, hull
-batch.run(Path({folder!r}), Path({out!r}), test_hull.how(hull.choose()), sys.stderr)
+batch.run(Path({folder!r}), Path({out!r}), test_hull.how(hull.{mode!r}), sys.stderr)
 """
 
 
@@ -296,6 +296,7 @@ def test_a_killed_batch_loses_what_was_running_alone(slot: hull.Slot, tmp_path: 
     program = KILLED.format(
         root=str(ROOT),
         tests=str(Path(__file__).parent),
+        mode=slot.mode,
         folder=str(folder),
         out=str(tmp_path / "out"),
     )
