@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from tools.grader.asking import Seed
+from tools.grader.asking import Injection, Seed
 from tools.grader.expressions import Formula, judge_formula
 from tools.grader.questions import (
     Case,
     Constants,
     Draw,
-    Inject,
     Question,
     Rule,
     Slip,
@@ -41,7 +40,7 @@ TITLE = "The game and its losses"
 
 def constants(draw: Draw) -> dict[str, Any]:
     """The two weights: different, without a common divisor, and nobody's default."""
-    pairs = [(2, 5), (5, 2), (3, 7), (7, 3), (3, 5), (5, 3), (4, 7), (7, 4), (2, 7), (7, 2)]
+    pairs = [(a, b) for a in (3, 4, 5, 7) for b in (3, 4, 5, 7) if a != b]
     alpha, beta = draw.choice(pairs)
     return {"alpha": alpha, "beta": beta}
 
@@ -456,8 +455,8 @@ SQUARES_BEST = Rule(over(squares_best), [
 RIGHT_D_GAN = "import sympy as _s\n_p, _q = _s.symbols('p q', positive=True)\n"
 
 
-def inject_d_gan(k: Constants) -> Inject:
-    return Inject(("D_gan",), RIGHT_D_GAN + f"D_gan = {k.alpha}*_p/({k.alpha}*_p + {k.beta}*_q)\n")
+def inject_d_gan(k: Constants) -> Injection:
+    return Injection(("D_gan",), RIGHT_D_GAN + f"D_gan = {k.alpha}*_p/({k.alpha}*_p + {k.beta}*_q)\n")
 
 
 q5 = Question("q5", seconds=5, inject=inject_d_gan)
@@ -574,8 +573,8 @@ def its_divergence(student: Any, draw: Draw, k: Constants) -> None:
 
 @q6.test(points=1)
 def its_constant(student: Any, draw: Draw, k: Constants) -> None:
-    (reply,) = (student.get("constant"),)
-    tree = getattr(reply.value, "tree", None)
+    given = student.get("constant")
+    tree = getattr(given, "tree", None)
     try:
         formula = Formula(student, "constant", [])
     except Wrong:
@@ -590,7 +589,7 @@ def its_constant(student: Any, draw: Draw, k: Constants) -> None:
                 "constant: this is what is left under the integral. Integrate it: p and q are "
                 "densities.", 0.5) from None  # fmt: skip
         raise
-    single = getattr(reply.value, "dtype", None) == torch.float32
+    single = getattr(given, "dtype", None) == torch.float32
     got = formula.at([{}])
     right, slips = CONSTANT.values(k, [{}])
     known = [(v, s.lesson, s.keeps) for v, s in zip(slips, CONSTANT.slips, strict=True)]
@@ -713,7 +712,7 @@ def squares_can_be_trained(student: Any, draw: Draw, k: Constants) -> None:
 
 @q7.test(points=0.5)
 def square_values(student: Any, draw: Draw, k: Constants) -> None:
-    for n in (2, 5):
+    for n in (3, 5):
         g, c = SQUARE.draw(draw, k, lambda x, n=n: (x.normal(n), *targets(x, 1)))
         got, as_tensors = ask_squares(student, G7, (g,), [c], ())
         SQUARE.judge(k, (g, c), [number(got)], G7, say(f_fake=g, c=c))
@@ -883,8 +882,8 @@ def _(k: Constants) -> list[Case]:
 # Question 9 ----------------------------------------------------------------------------------
 
 
-def inject_loss(k: Constants) -> Inject:
-    return Inject(
+def inject_loss(k: Constants) -> Injection:
+    return Injection(
         (ASKED2,),
         "from torch.nn.functional import softplus as _softplus\n"
         f"def {ASKED2}(s_real, s_fake):\n"

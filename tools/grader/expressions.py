@@ -15,7 +15,8 @@ from typing import Any
 
 import mpmath
 
-from tools.grader.questions import Constants, Rule, Wrong, _kind, _number, say
+from tools.grader import asking
+from tools.grader.questions import Constants, Rule, Wrong, _number, say
 
 Point = Mapping[str, float]
 
@@ -228,7 +229,7 @@ class Formula:
         self.name, self.names, self.student = name, names, student
         self.form: Wrong | None = None
         self.callable = False
-        value = student.get(name).value
+        value = student.get(name)
         while isinstance(value, list) and len(value) == 1:  # sp.solve gives a list
             value = value[0]
         if isinstance(value, dict) and len(value) == 1:  # sp.solve(..., dict=True)
@@ -256,7 +257,7 @@ class Formula:
             digits = _number_or_none(value, self.name)
             if digits is None:
                 raise Wrong(
-                    f"{self.name} is {_kind(value)}; it must be a SymPy expression in "
+                    f"{self.name} is {asking.kind_of(value)}; it must be a SymPy expression in "
                     f"{', '.join(self.names) or 'numbers alone'}."
                 )
             tree = ["Float", repr(digits)]

@@ -28,6 +28,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tools.grader import asking
+from tools.grader.asking import Injection
+
 #: Right value and slips of a case lie at least this many tolerances apart, or it is drawn again.
 APART = 100.0
 #: Draws after which a test that finds no such case is itself at fault.
@@ -37,7 +40,7 @@ Constants = SimpleNamespace
 Numbers = Sequence[float]
 
 
-class Wrong(Exception):
+class Wrong(asking.Wrong):
     """The answer is wrong; the message is the lesson, ``keeps`` the share of the points kept."""
 
     def __init__(self, lesson: str, keeps: float = 0.0) -> None:
@@ -67,18 +70,6 @@ class Test:
     run: Callable[[Any, Draw, Constants], None]
 
 
-@dataclass(frozen=True)
-class Inject:
-    """Right answers of earlier questions, which a later question builds on.
-
-    ``source`` is a program; what it defines under ``names`` replaces the student's own after
-    every cell, in a process that answers this question alone.
-    """
-
-    names: tuple[str, ...]
-    source: str
-
-
 @dataclass
 class Question:
     """A question: its hidden tests, its public cases, the CPU seconds its tests may take.
@@ -90,12 +81,13 @@ class Question:
     seconds
         CPU seconds for all its tests together; after that they are stopped, and they alone.
     inject
-        Makes the right answers that this question builds on, from the constants.
+        Makes the right answers that this question builds on, from the constants: they replace
+        the student's own after every cell, in a process that answers this question alone.
     """
 
     name: str
     seconds: float = 10.0
-    inject: Callable[[Constants], Inject] | None = None
+    inject: Callable[[Constants], Injection] | None = None
     tests: list[Test] = field(default_factory=list)
     cases: Callable[[Constants], list[Case]] | None = None
 
@@ -328,12 +320,6 @@ def say(**inputs: Any) -> str:
 # --------------------------------------------------------------------------------------------
 
 
-def _kind(value: Any) -> str:
-    kind = getattr(value, "kind", None) or type(value).__name__
-    names = {"str": "a text", "list": "a list", "tuple": "a tuple", "Tensor": "a tensor"}
-    return names.get(kind, f"{'an' if kind[:1].lower() in 'aeio' else 'a'} {kind}")
-
-
 def number(reply: Any) -> float:
     """The one number of a reply: Python, NumPy, or a tensor with one entry of any shape.
 
@@ -361,7 +347,7 @@ def _number(value: Any, what: str) -> float:
             raise Wrong(f"{what} is complex; it must be one real number.")
         return float(tensor.double().item())
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Wrong(f"{what} is {_kind(value)}; it must be one number.")
+        raise Wrong(f"{what} is {asking.kind_of(value)}; it must be one number.")
     return float(value)
 
 
@@ -374,7 +360,7 @@ def numbers(reply: Any, count: int, what: str) -> list[float]:
     if isinstance(tensor, Tensor) and tensor.dim() == 1:
         value = tensor.tolist()
     if not isinstance(value, list | tuple) or len(value) != count:
-        raise Wrong(f"{reply.what} must return {count} numbers, {what}; it returns {_kind(value)}.")
+        raise Wrong(f"{reply.what} must return {count} numbers, {what}; it returns {asking.kind_of(value)}.")
     return [_number(x, reply.what) for x in value]
 
 
@@ -390,7 +376,7 @@ def trainable(reply: Any, names: Sequence[str]) -> list[float]:
     number(reply)
     if not isinstance(reply.value, Tensor):
         raise Wrong(
-            f"{what} is {_kind(reply.value)}, not a tensor: item(), float() and numpy cut "
+            f"{what} is {asking.kind_of(reply.value)}, not a tensor: item(), float() and numpy cut "
             "the gradient, and nothing can be trained with it."
         )
     connected(reply, names)
