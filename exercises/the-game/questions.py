@@ -994,7 +994,14 @@ def seeds(student: Any, draw: Draw, k: Constants) -> None:
 
 @q9.public
 def _(k: Constants) -> list[Case]:
-    return []
+    inputs = (1, 0.5, -0.5, 256)
+    w, t = line_of_samples(k, *inputs)
+    lesson = "minus the right line: real and fake are swapped, or the loss has lost its sign."
+    return [
+        Case("fit_discriminator", [w, t], [([-w, -t], lesson), ([t, w], "slope and offset are exchanged.")],
+             "(slope, offset) for real N(0.5, 1), fake N(-0.5, 1), n = 256", rel=0.02,
+             args=(Seed(inputs[0]), *inputs[1:])),
+    ]  # fmt: skip
 
 
 QUESTIONS = [q1, q2, q3, q4, q5, q6, q7, q8, q9]

@@ -242,7 +242,15 @@ class Rule:
     rel: float = 1e-5
 
     def values(self, k: Constants, inputs: Sequence[Any]) -> tuple[list[float], list[list[float]]]:
-        return plain(self.right(k, *inputs)), [plain(s.value(k, *inputs)) for s in self.slips]
+        """The right value, and each slip's: nan where a slip has none, as in p/(q - p)."""
+
+        def one(slip: Slip) -> list[float]:
+            try:
+                return plain(slip.value(k, *inputs))
+            except (ZeroDivisionError, ValueError):
+                return [math.nan]
+
+        return plain(self.right(k, *inputs)), [one(slip) for slip in self.slips]
 
     def apart(self, k: Constants, inputs: Sequence[Any]) -> bool:
         """Whether right value and slips can be told from each other with these inputs."""
@@ -282,7 +290,7 @@ class Rule:
         known: list[tuple[Numbers, str]] = []
         for value, slip in zip(slips, self.slips, strict=True):
             others = [right, *(v for v, _ in known)]
-            if not slip.near and not any(same(value, v, APART * self.rel) for v in others):
+            if all(map(math.isfinite, value)) and not slip.near and not any(same(value, v, APART * self.rel) for v in others):
                 known.append((value, slip.lesson))
         return Case(name, right, known, what, rel=self.rel, **more)
 
