@@ -884,7 +884,9 @@ def _(k: Constants) -> list[Case]:
 
 def inject_loss(k: Constants) -> Injection:
     return Injection(
-        (ASKED2,),
+        (ASKED2, "stir"),
+        "import torch as _torch\n"
+        "def stir():\n    _torch.rand(3)\n"  # so that a seed set inside a function shows
         "from torch.nn.functional import softplus as _softplus\n"
         f"def {ASKED2}(s_real, s_fake):\n"
         f"    return {k.alpha} * _softplus(-s_real).mean() + {k.beta} * _softplus(s_fake).mean()\n",
@@ -979,7 +981,10 @@ def line(student: Any, draw: Draw, k: Constants) -> None:
 @q9.test(points=1)
 def seeds(student: Any, draw: Draw, k: Constants) -> None:
     one, other = draw.seed(), draw.seed()
-    asked = [student.call("fit_discriminator", Seed(s), 1.0, -1.0, 64) for s in (one, one, other)]
+    asked = []
+    for seed in (one, one, other):
+        student.call("stir")
+        asked.append(student.call("fit_discriminator", Seed(seed), 1.0, -1.0, 64))
     first, again, third = (numbers(a, 2, "(slope, offset)") for a in asked)
     if first != again:
         raise Wrong("the same seed gave two different lines: draw every sample with generator=generator.")

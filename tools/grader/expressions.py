@@ -54,8 +54,6 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
         head, arguments = part[0], part[1:]
         if head == "Symbol":
             return mpmath.mpf(point[arguments[0]])
-        if head in point:  # p(x), with p a SymPy function: its symbol is meant
-            return mpmath.mpf(point[head])
         if head in ("Integer", "Rational", "Float"):
             texts = [str(a) for a in arguments]
             if any(len(t) > MOST_DIGITS for t in texts):
@@ -93,7 +91,7 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
 
 
 def symbols(tree: Any, depth: int = 0) -> set[str]:
-    """Names of the symbols, functions of symbols included: ``p(x)`` counts as p."""
+    """Names of the symbols."""
     if not isinstance(tree, list) or not tree or depth > DEEPEST:
         return set()
     if tree[0] == "Symbol":
@@ -101,21 +99,12 @@ def symbols(tree: Any, depth: int = 0) -> set[str]:
     return set().union(*(symbols(part, depth + 1) for part in tree[1:]))
 
 
-def applied(tree: Any, names: Sequence[str], depth: int = 0) -> bool:
-    """Whether a name is used as a function: ``p(x)``."""
-    if not isinstance(tree, list) or depth > DEEPEST:
-        return False
-    if tree and isinstance(tree[0], str) and tree[0] in names:
-        return True
-    return any(applied(part, names, depth + 1) for part in tree[1:])
-
-
 def without_applied(tree: Any, names: Sequence[str], depth: int = 0) -> Any:
-    """The tree with ``p(x)`` replaced by the symbol p."""
+    """The tree with ``p(x)``, where p is one of the names, replaced by the symbol p."""
     if not isinstance(tree, list) or not tree or depth > DEEPEST or tree[0] == "Symbol":
         return tree
-    if isinstance(tree[0], str) and tree[0] in names:
-        return ["Symbol", tree[0]]
+    if tree[0] == "Function" and len(tree) > 1 and symbols(tree[1]) & set(names):
+        return tree[1]
     return [tree[0], *(without_applied(part, names, depth + 1) for part in tree[1:])]
 
 
@@ -264,8 +253,9 @@ class Formula:
         return self._known(tree)
 
     def _known(self, tree: Any) -> Any:
-        if applied(tree, self.names):
-            tree = without_applied(tree, self.names)
+        bare = without_applied(tree, self.names)
+        if bare != tree:
+            tree = bare
             self.form = self.form or Wrong(
                 f"{self.name} is right, with functions such as {self.names[0]}(x); the question "
                 f"fixes one x and asks for the symbols {', '.join(self.names)}.", 0.75)  # fmt: skip
