@@ -296,9 +296,13 @@ class Student:
         what = f"the state of {plain(module.kind, 40)}"
         value, _ = self._read(what, dict(op="state", on=wire.encode(module, bytearray())))
         try:
-            return State(**value)
+            state = State(**value)
         except TypeError:
             raise Wrong(f"{what} came as no state of a module.") from None
+        tables = (state.parameters, state.buffers, state.gradients, state.trainable)
+        if not all(isinstance(table, dict) for table in tables):
+            raise Wrong(f"{what} came as no state of a module.")
+        return state
 
     def _call(
         self,

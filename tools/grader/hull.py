@@ -4,13 +4,13 @@ A *mode* is a way to shut a process in. :func:`choose` tries them, best first: i
 has a process in it attempt what must not be possible. A :class:`Slot` is one hull with one zygote;
 a :class:`Job` is the process of one submission, forked from it.
 
-=========================  ==========================================================================
+=========================  ========================================================================
 bubblewrap, as root        own name spaces twice over, a user of its own; memory by control group
 bubblewrap                 own name spaces twice over
 plain, as root             a user of its own, Landlock, seccomp, limits
 plain                      Landlock, seccomp, limits
 unprotected                limits, and seccomp where there is one; only if told so by name
-=========================  ==========================================================================
+=========================  ========================================================================
 """
 
 from __future__ import annotations
@@ -268,6 +268,23 @@ def _remove_groups(folders: list[Path]) -> None:
             time.sleep(0.05)
 
 
+PREFIX = "grader-"  # of temporary folders and control groups; then the process that made them
+
+
+def tidy() -> None:
+    """Remove what a grader that was killed has left: its folders and control groups."""
+    groups = Path("/sys/fs/cgroup")
+    for parent in (Path(tempfile.gettempdir()), groups, groups / "memory", groups / "pids"):
+        for left in parent.glob(f"{PREFIX}*-*"):
+            maker = left.name.split("-")[1]
+            if maker.isdigit() and not kernel.running(int(maker)):
+                with contextlib.suppress(OSError):
+                    if left.is_relative_to(groups):
+                        left.rmdir()
+                    elif left.stat().st_uid == os.getuid() and not left.is_symlink():
+                        shutil.rmtree(left, ignore_errors=True)
+
+
 JOIN = 'while [ "$1" != -- ]; do echo 0 > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
 
 
@@ -297,7 +314,7 @@ class Slot:
         self.peak_memory = 0  # bytes, of all that ran in it
         self._lock = threading.Lock()
         self._watched: Job | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._groups: list[Path] = []
 
     def __enter__(self) -> Slot:
@@ -314,8 +331,8 @@ class Slot:
     def start(self) -> None:
         """Start the hull; :class:`HullError` if it does not come up."""
         self.stop()
-        self._folder = tempfile.TemporaryDirectory(prefix="grader-")
-        folder = Path(self._folder.name)
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        folder = self._folder
         folder.chmod(0o711)
         inside, scratch = folder / "inside", folder / "scratch"
         scratch.mkdir(mode=0o700)
@@ -323,7 +340,7 @@ class Slot:
         user = USERS[(os.getpid() * 16 + self.number) % len(USERS)] if self.mode.root else 0
         if user:
             os.chown(scratch, user, user)
-        name = f"grader-{os.getpid()}-{self.number}"
+        name = f"{PREFIX}{os.getpid()}-{self.number}"
         self._groups = [] if self.mode.hull == "unprotected" else _control_groups(name)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = self._command(inside, scratch, user, theirs.fileno())
@@ -453,7 +470,7 @@ class Slot:
         if self.mode.hull == "bubblewrap" or self._folder is None:
             return False
         size = number = 0
-        for folder, _, files in os.walk(Path(self._folder.name) / "scratch"):
+        for folder, _, files in os.walk(self._folder / "scratch"):
             for name in files:
                 with contextlib.suppress(OSError):
                     size += os.lstat(os.path.join(folder, name)).st_blocks * 512
@@ -480,9 +497,7 @@ class Slot:
         _remove_groups(self._groups)
         self._groups = []
         if self._folder is not None:
-            shutil.rmtree(self._folder.name, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
 
@@ -549,7 +564,7 @@ def _bubblewrap(libraries: Sequence[Path], inside: Path, root: bool) -> list[str
     box = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     box += ["--unshare-cgroup-try", "--die-with-parent", "--new-session"]
     if root:
-        # Without a user name space: in one, the kernel would count root's processes, not limit them.
+        # Without a user name space: in one, the kernel counts root's processes and limits none.
         for capability in ("SETUID", "SETGID", "KILL"):
             box += ["--cap-add", f"CAP_{capability}"]
     else:

@@ -1,12 +1,13 @@
 """How a process shuts itself in, by Linux's own calls: name spaces, Landlock, seccomp, limits.
 
-Used inside the hull, by :mod:`.worker`; x86-64 and aarch64. Each function raises ``OSError``, naming
-the call, where the kernel refuses. What a machine allows is found out by trying
+Used inside the hull, by :mod:`.worker`; x86-64 and aarch64. Each function raises ``OSError``,
+naming the call, where the kernel refuses. What a machine allows is found out by trying
 (:func:`tools.grader.hull.choose`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -409,10 +410,8 @@ def sweep() -> bool:
         # Stopped first, or new ones are born while the old ones die.
         for sent in (signal.SIGSTOP, signal.SIGKILL):
             for process in alive:
-                try:
+                with contextlib.suppress(OSError):
                     os.kill(process, sent)
-                except OSError:
-                    pass
         reap()
         if not alive:
             return True

@@ -297,7 +297,6 @@ def tree_of(expression: Any) -> list[Any]:
         If it has more than :data:`MAX_NODES` parts or is nested beyond :data:`MAX_TREE_DEPTH`.
     """
     import sympy
-    from sympy.core.function import AppliedUndef
 
     left = MAX_NODES
 
@@ -315,8 +314,6 @@ def tree_of(expression: Any) -> list[Any]:
         if isinstance(e, sympy.Float):
             return ["Float", str(e)[:60]]
         parts = [walk(part, deep + 1) for part in getattr(e, "args", ())]
-        if isinstance(e, AppliedUndef):
-            return ["Function", ["Symbol", clean(type(e).__name__, 40)], *parts]
         return [clean(type(e).__name__, 40), *parts]
 
     return walk(expression, 0)

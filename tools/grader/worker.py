@@ -182,6 +182,10 @@ class Silent(types.ModuleType):
         return self
 
 
+def _nothing(line: str) -> None:
+    """Stands for a magic function that is not wanted here."""
+
+
 INSTALLERS = ("pip", "pip3", "conda", "mamba", "uv", "apt", "apt-get")
 
 
@@ -210,7 +214,7 @@ def make_shell(silent: tuple[str, ...] = ()) -> Any:
 
     shell = Shell.instance(config=settings)
     for installer in ("pip", "conda", "mamba", "uv"):
-        shell.register_magic_function(lambda line: None, "line", installer)
+        shell.register_magic_function(_nothing, "line", installer)  # type: ignore[arg-type]
     for name in silent:
         sys.modules[name] = Silent(name)
     shell.user_ns["grader"] = Silent("grader")
@@ -472,7 +476,8 @@ def probe(ask: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     descriptor, text = sys.argv[1:]
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
+    settings: dict[str, Any] = json.loads(text)
+    settings |= {key: tuple(settings[key]) for key in ("readable", "silent")}
     with socket.socket(fileno=int(descriptor)) as control:
         zygote(control, Config(**settings))
 
