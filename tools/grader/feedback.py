@@ -80,6 +80,15 @@ def lesson(text: str) -> str:
     return html.escape(plain(text, MOST))
 
 
+def distinct(notes: Sequence[str]) -> list[str]:
+    """The notes without those that another one says in more words."""
+    kept: list[str] = []
+    for note in sorted(set(notes), key=lambda text: (-len(text), text)):
+        if not any(longer.startswith(note) for longer in kept):
+            kept.append(note)
+    return [note for note in dict.fromkeys(notes) if note in kept]
+
+
 def student_page(
     assignment: Assignment,
     parts: Sequence[Part],
@@ -115,7 +124,7 @@ def student_page(
         name = html.escape(part.title.split(" (")[0])
         rows.append(f"<tr><td>{name}</td><td>{got:g} of {most:g}</td></tr>")
         sections.append(f"<h2>{name}: {got:g} of {most:g}</h2>\n<ul>{''.join(said)}</ul>")
-    cells = "".join(f"<li>{lesson(note)}</li>" for note in notes[:20])
+    cells = "".join(f"<li>{lesson(note)}</li>" for note in distinct(notes)[:20])
     happened = f"<h2>Your cells</h2><ul>{cells}</ul>" if cells else ""
     state = " (so far: a part is read by a person)" if open_ else ""
     body = (

@@ -392,7 +392,7 @@ def publish(
             notes += [record.note] if record.note else []
             notes += [f"{len(entry.older)} older: " + ", ".join(r.label for r in entry.older)] if entry.older else []
             notes += [f"TEST FAULT {f}" for f in record.result.get("faults", [])]
-            notes += record.notes[:3]
+            notes += feedback.distinct(record.notes)[:3]
         marks = [f"{points[p.name]:g}" for p in parts]
         rows.append([
             entry.student.key, entry.student.name, status, f"{total:g}", f"{possible:g}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -102,7 +103,7 @@ class Printing:
         if reply.value is None and name:
             printed = self.student.call("printed_last").value
             if printed is None:
-                raise Nothing("")
+                raise Nothing(name)
             self.used = self.used or name
             reply = replace(reply, value=printed)
         return reply
@@ -134,10 +135,13 @@ def ask(
         for test in question.tests:
             key = (secret, digest, assignment.name, question.name, test.name)
             share, lesson, fault = _run(test.run, student, key, assignment.k)
-            if share is None:  # a function that returns nothing: does it print its result?
+            if isinstance(share, Nothing) and not defines(student, share.name, "print("):
+                share = 0.0
+            if isinstance(share, Nothing):  # does it print its result?
                 student.begin(question.seconds, recording(injection))
                 share, lesson = _printed(test.run, student, key, assignment.k, lesson)
                 student.begin(question.seconds, injection)
+            lesson = with_cause(student, lesson)
             result.points += share * test.points
             result.lessons += [lesson] if lesson and lesson not in result.lessons else []
             result.faults += [f"{question.name}.{test.name}: {fault}"] if fault else []
@@ -146,15 +150,30 @@ def ask(
     return results
 
 
+def defines(student: Any, name: str, text: str = "") -> int:
+    """The number of the last cell that defines ``name`` and holds ``text``; 0 if there is none."""
+    pattern = re.compile(rf"^(?:def\s+{re.escape(name)}\b|{re.escape(name)}\s*(?::[^=\n]*)?=)", re.M)
+    found = [n for n, c in enumerate(student.cells, 1) if text in c and pattern.search(c)]
+    return found[-1] if found else 0
+
+
+def with_cause(student: Any, lesson: str) -> str:
+    """A lesson "NAME is empty", with what stopped the cell that should define it."""
+    name, empty, _ = lesson.partition(" is empty or not defined")
+    cell = defines(student, name) if empty else 0
+    why = next((note.text for note in student.notes if note.cell == cell), "")
+    return f"{name} is not there: the cell that defines it, code cell {cell}, {why}" if why else lesson
+
+
 def _run(
     run: Callable[..., None], student: Any, key: Sequence[str], k: Constants
-) -> tuple[float | None, str, str]:
-    """(share of the points, or None for nothing returned; lesson; fault of the test itself)."""
+) -> tuple[float | Nothing, str, str]:
+    """(share of the points, or what returned nothing; lesson; fault of the test itself)."""
     try:
         run(student, Draw(*key), k)
         return 1.0, "", ""
     except Nothing as nothing:
-        return None, str(nothing), ""
+        return nothing, str(nothing), ""
     except asking.Wrong as wrong:
         return getattr(wrong, "keeps", 0.0), str(wrong), ""
     except Exception as error:

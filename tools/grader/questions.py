@@ -49,7 +49,13 @@ class Wrong(asking.Wrong):
 
 
 class Nothing(Wrong):
-    """A function gave None."""
+    """The function ``name`` gave None."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} returns nothing: replace the dots, and end the function with return."
+        )
+        self.name = name
 
 
 class TestFault(Exception):
@@ -343,7 +349,7 @@ def number(reply: Any) -> float:
 
 def _number(value: Any, what: str) -> float:
     if value is None:
-        raise Nothing(f"{what} returns nothing: replace the dots, and end the function with return.")
+        raise Nothing(what)
     tensor = getattr(value, "tensor", value)  # a NumPy array or number travels as one
     if isinstance(tensor, Tensor):
         if tensor.numel() != 1:
@@ -363,7 +369,7 @@ def numbers(reply: Any, count: int, what: str) -> list[float]:
     """``count`` numbers from a tuple, a list, or a tensor with so many entries."""
     value = reply.value
     if value is None:
-        raise Nothing(f"{reply.what} returns nothing: replace the dots, and end with return.")
+        raise Nothing(reply.what)
     tensor = getattr(value, "tensor", value)
     if isinstance(tensor, Tensor) and tensor.dim() == 1:
         value = tensor.tolist()
