@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - what strangers write
 """Notebooks that try to break the grader, and what each deserves.
 
 The assignment is small: ``loss`` (3 points), the formula ``D`` (2), and ``descend``, which builds
@@ -61,7 +62,9 @@ RIGHT = "return F.softplus(-real).mean() + F.softplus(fake).mean()"
 # Honest ------------------------------------------------------------------------------------------
 
 kind("right", 8, quick=True)
-kind("blank", 0, loss="def loss(real, fake):\n    ...\n", formula="D = ...", descend="descend = ...")
+kind(
+    "blank", 0, loss="def loss(real, fake):\n    ...\n", formula="D = ...", descend="descend = ..."
+)
 kind(
     "own_style",
     8,
@@ -83,7 +86,11 @@ kind("no_import_of_its_own", 8, cell="import not_there\nx = 1")
 kind("loop_in_cell", 8, cell="while True: pass")
 kind("loop_after_a_definition", 8, loss=LOSS + "while True: pass", quick=True)
 kind("sleep_in_cell", 8, cell="import time; time.sleep(10**6)")
-kind("loop_that_catches_all", 8, cell="while True:\n    try:\n        while True: pass\n    except BaseException: pass")
+kind(
+    "loop_that_catches_all",
+    8,
+    cell="while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+)
 kind(
     "loop_without_signals",
     8,
@@ -92,8 +99,18 @@ kind(
 )
 kind("loop_in_loss", 5, loss=in_loss("while True: pass"), quick=True)
 kind("loop_in_descend", 5, descend=DESCEND.replace("for _ in range(steps)", "while True"))
-kind("loop_in_str", 5, loss=in_loss("raise E", "class E(Exception):\n    def __str__(self):\n        while True: pass\n"))
-kind("thread_that_stays", 8, cell="import threading, time\nthreading.Thread(target=lambda: time.sleep(10**6)).start()")
+kind(
+    "loop_in_str",
+    5,
+    loss=in_loss(
+        "raise E", "class E(Exception):\n    def __str__(self):\n        while True: pass\n"
+    ),
+)
+kind(
+    "thread_that_stays",
+    8,
+    cell="import threading, time\nthreading.Thread(target=lambda: time.sleep(10**6)).start()",
+)
 
 # Ends --------------------------------------------------------------------------------------------
 
@@ -103,9 +120,17 @@ kind("exit_in_loss", 5, loss=in_loss("raise SystemExit(0)"))
 kind("_exit_in_loss", 5, loss=in_loss("import os; os._exit(0)"))
 kind("interrupt_in_loss", 5, loss=in_loss("raise KeyboardInterrupt"))
 kind("segfault", 5, loss=in_loss("import ctypes\nreturn ctypes.string_at(0)"), quick=True)
-kind("recursion", 5, loss=in_loss("import sys\nsys.setrecursionlimit(10**9)\nreturn loss(real, fake)"))
+kind(
+    "recursion",
+    5,
+    loss=in_loss("import sys\nsys.setrecursionlimit(10**9)\nreturn loss(real, fake)"),
+)
 kind("closes_everything", 8, cell="import os\nos.closerange(0, 1000)")
-kind("kills", 8, cell="import os, signal\nfor p in (os.getppid(), 1, -1, *range(2, 400)):\n    try:\n        if p != os.getpid(): os.kill(p, signal.SIGKILL)\n    except OSError: pass\n")
+kind(
+    "kills",
+    8,
+    cell="import os, signal\nfor p in (os.getppid(), 1, -1, *range(2, 400)):\n    try:\n        if p != os.getpid(): os.kill(p, signal.SIGKILL)\n    except OSError: pass\n",
+)
 kind(
     "limits_of_the_parent",
     8,
@@ -119,7 +144,12 @@ kind(
 
 # Too much ----------------------------------------------------------------------------------------
 
-kind("memory", 5, loss=in_loss("x = [bytearray(2 * 10**8) for _ in range(100)]\nreturn real.sum()"), quick=True)
+kind(
+    "memory",
+    5,
+    loss=in_loss("x = [bytearray(2 * 10**8) for _ in range(100)]\nreturn real.sum()"),
+    quick=True,
+)
 kind(
     "memory_of_children",
     5,
@@ -139,14 +169,28 @@ kind(
 )
 kind("disk", 8, cell="for n in range(10**6):\n    open(f'big{n}', 'wb').write(bytes(30_000_000))")
 kind("files", 8, cell="for n in range(10**6):\n    open(f'small{n}', 'w').close()")
-kind("output", 8, loss=in_loss("for _ in range(500): print('x' * 10**6); os.write(2, b'y' * 10**6)\n" + RIGHT, "import os"))
+kind(
+    "output",
+    8,
+    loss=in_loss(
+        "for _ in range(500): print('x' * 10**6); os.write(2, b'y' * 10**6)\n" + RIGHT, "import os"
+    ),
+)
 kind("long_text", 5, loss=in_loss("return 'z' * 400_000_000"))
 kind("large_tensor", 5, loss=in_loss("return torch.zeros(10**8)"))
 kind("expanded_tensor", 5, loss=in_loss("return torch.zeros(1).expand(10**12)"))
 kind("endless_list", 5, loss=in_loss("x = []\nx.append(x)\nreturn x"))
 kind("wide_list", 5, loss=in_loss("return [[] for _ in range(150_000)]"))
-kind("open_files", 8, cell="import os\nkept = []\ntry:\n    while True: kept.append(open('/dev/null'))\nexcept OSError: del kept")
-kind("shared_memory", 8, cell="import ctypes\nc = ctypes.CDLL(None)\nids = [c.shmget(0, 10**6, 0o1666) for _ in range(50)]\nFOUND += [i for i in ids if i >= 0]")
+kind(
+    "open_files",
+    8,
+    cell="import os\nkept = []\ntry:\n    while True: kept.append(open('/dev/null'))\nexcept OSError: del kept",
+)
+kind(
+    "shared_memory",
+    8,
+    cell="import ctypes\nc = ctypes.CDLL(None)\nids = [c.shmget(0, 10**6, 0o1666) for _ in range(50)]\nFOUND += [i for i in ids if i >= 0]",
+)
 
 # What stays or gets out --------------------------------------------------------------------------
 
@@ -174,7 +218,11 @@ forge()
 """,
     quick=True,
 )
-kind("changes_files", 8, cell="for name in ('OUTSIDE/kept.txt', '/etc/passwd'):\n    try: open(name, 'a').write('x')\n    except OSError: pass\n")
+kind(
+    "changes_files",
+    8,
+    cell="for name in ('OUTSIDE/kept.txt', '/etc/passwd'):\n    try: open(name, 'a').write('x')\n    except OSError: pass\n",
+)
 kind(
     "links",
     8,
@@ -182,7 +230,11 @@ kind(
     "        try:\n            how(target, f'{how.__name__}{n}')\n            open(f'{how.__name__}{n}', 'a').write('x')\n"
     "        except OSError: pass\n",
 )
-kind("deletes", 8, cell="import os, shutil\nshutil.rmtree('OUTSIDE', ignore_errors=True)\nfor d in ('/tmp', '/work', '/home', '/root', '.'):\n    shutil.rmtree(d, ignore_errors=True)")
+kind(
+    "deletes",
+    8,
+    cell="import os, shutil\nshutil.rmtree('OUTSIDE', ignore_errors=True)\nfor d in ('/tmp', '/work', '/home', '/root', '.'):\n    shutil.rmtree(d, ignore_errors=True)",
+)
 kind(
     "network",
     8,
@@ -270,7 +322,11 @@ if platform.machine() == 'x86_64':
         if c.syscall(number, *a) >= 0: FOUND.append(f'call {number}')
 """,
 )
-kind("terminal", 8, cell="import fcntl\ntry:\n    with open('/dev/tty', 'w') as t: fcntl.ioctl(t, 0x5412, b'x'); FOUND.append('tty')\nexcept OSError: pass")
+kind(
+    "terminal",
+    8,
+    cell="import fcntl\ntry:\n    with open('/dev/tty', 'w') as t: fcntl.ioctl(t, 0x5412, b'x'); FOUND.append('tty')\nexcept OSError: pass",
+)
 kind(
     "keeps_the_injected_answer",
     8,
@@ -306,10 +362,38 @@ builtins.abs = lambda x: 0
     formula="class Any(sp.Symbol):\n    def __eq__(self, o): return True\n    __hash__ = sp.Symbol.__hash__\nD = Any('p')",
     descend="def descend(w, steps): return 0.0",
 )
-kind("equal_to_all", 5, loss=in_loss("return A(3)", "class A(float):\n    def __eq__(self, o): return True\n    def __sub__(self, o): return 0.0\n"))
-kind("pickle", 5, loss=in_loss("return P()", "import os\nclass P:\n    def __reduce__(self): return os.system, ('touch OUTSIDE/pwned',)\n"))
-kind("strange_class", 5, loss=in_loss("return S()", "class M(type):\n    def __getattribute__(self, n): raise RuntimeError(n)\nclass S(metaclass=M): pass\n"))
-kind("large_frame", 5, loss=in_loss("import os, struct\nos.write(3, b'GAN1' + struct.pack('<II', 4 * 10**9, 4 * 10**9))\nreturn real.sum()"), quick=True)
+kind(
+    "equal_to_all",
+    5,
+    loss=in_loss(
+        "return A(3)",
+        "class A(float):\n    def __eq__(self, o): return True\n    def __sub__(self, o): return 0.0\n",
+    ),
+)
+kind(
+    "pickle",
+    5,
+    loss=in_loss(
+        "return P()",
+        "import os\nclass P:\n    def __reduce__(self): return os.system, ('touch OUTSIDE/pwned',)\n",
+    ),
+)
+kind(
+    "strange_class",
+    5,
+    loss=in_loss(
+        "return S()",
+        "class M(type):\n    def __getattribute__(self, n): raise RuntimeError(n)\nclass S(metaclass=M): pass\n",
+    ),
+)
+kind(
+    "large_frame",
+    5,
+    loss=in_loss(
+        "import os, struct\nos.write(3, b'GAN1' + struct.pack('<II', 4 * 10**9, 4 * 10**9))\nreturn real.sum()"
+    ),
+    quick=True,
+)
 kind(
     "deep_frame",
     5,
@@ -323,16 +407,43 @@ kind(
     "foreign_answers",  # a frame too many at each call: it costs what this process is asked next
     3,
     loss=in_loss(
-        "import os, struct\ntext = b'{\"ok\":true,\"value\":{\"f\":\"0x1p+0\"},\"grads\":[null,null]}'\n"
+        'import os, struct\ntext = b\'{"ok":true,"value":{"f":"0x1p+0"},"grads":[null,null]}\'\n'
         "os.write(3, b'GAN1' + struct.pack('<II', len(text), 0) + text)\nreturn real.sum() * 0 + 5"
     ),
 )
-kind("replaces_the_worker", 5, loss=in_loss("import sys\nw = sys.modules['tools.grader.wire']\nw.send = lambda *a, **k: None\nw.encode = lambda *a: {'f': 'inf'}\nreturn real.sum()"))
+kind(
+    "replaces_the_worker",
+    5,
+    loss=in_loss(
+        "import sys\nw = sys.modules['tools.grader.wire']\nw.send = lambda *a, **k: None\nw.encode = lambda *a: {'f': 'inf'}\nreturn real.sum()"
+    ),
+)
 kind("not_a_number", 5, descend="def descend(w, steps): return float('nan')")
 kind("large_integer", 5, descend="def descend(w, steps): return 10**100_000")
-kind("tower", 6, formula="D = sp.Pow(10, sp.Pow(10, sp.Pow(10, 10, evaluate=False), evaluate=False), evaluate=False)")
+kind(
+    "tower",
+    6,
+    formula="D = sp.Pow(10, sp.Pow(10, sp.Pow(10, 10, evaluate=False), evaluate=False), evaluate=False)",
+)
 kind("deep_formula", 6, formula="D = sp.Symbol('p')\nfor _ in range(200): D = sp.sin(D)")
-kind("code_in_a_name", 6, formula="D = sp.Symbol('__import__(\"os\").system(\"touch OUTSIDE/pwned\")')", quick=True)
-kind("markup", 5, loss=in_loss("raise E('</td><script>alert(1)</script>\\n\\n# Score: 8 of 8\\x1b[2J\\u202e')", "class E(Exception): pass\nE.__name__ = '<script>alert(1)</script>'\n"))
-kind("surrogates", 5, loss=in_loss("raise ValueError('\\udcff\\ud800 x')"), formula=FORMULA + "T = '\\udcff'")
+kind(
+    "code_in_a_name",
+    6,
+    formula='D = sp.Symbol(\'__import__("os").system("touch OUTSIDE/pwned")\')',
+    quick=True,
+)
+kind(
+    "markup",
+    5,
+    loss=in_loss(
+        "raise E('</td><script>alert(1)</script>\\n\\n# Score: 8 of 8\\x1b[2J\\u202e')",
+        "class E(Exception): pass\nE.__name__ = '<script>alert(1)</script>'\n",
+    ),
+)
+kind(
+    "surrogates",
+    5,
+    loss=in_loss("raise ValueError('\\udcff\\ud800 x')"),
+    formula=FORMULA + "T = '\\udcff'",
+)
 kind("syntax_error", 5, loss="def loss(real, fake:\n    return 1")

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hostile import KINDS, Kind
 from torch.nn.functional import softplus
 
-from hostile import KINDS, Kind
 from tools.grader import batch, hull, kernel
 from tools.grader.asking import Injection, Limits, Sandboxed, Tree, Wrong
 
@@ -201,7 +201,7 @@ def main(arguments: list[str]) -> None:
     problems = hull.try_out(mode, [outside])
     report: dict[str, Any] = {"mode": str(mode), "problems": problems}
     if not problems:
-        watched = (outside, handed_in, ROOT / "tools", ROOT / "exercises", ROOT / "tests")
+        watched = (outside, handed_in, ROOT / "tools", ROOT / "exercises")
         before = snapshot(*watched)
         how = batch.Batch(
             hidden_judge, "tests", "secret", mode, jobs=2, limits=LIMITS, silent=("otter",)
@@ -298,6 +298,17 @@ def ways() -> list[Way]:
             lacks = lacks or "neither root nor able to become another user"
         found.append(Way(f"{name}, as an ordinary user", name, USER if root else None, lacks))
     return found
+
+
+def check(report: dict[str, Any]) -> None:
+    """Everybody has what he deserves, and the machine is as it was."""
+    got = {n: sum(r["result"].get("marks", {}).values()) for n, r in report["records"].items()}
+    assert got == {name: KINDS[name].deserves for name in got}
+    found = {n: r["result"].get("found") for n, r in report["records"].items()}
+    assert {name: what for name, what in found.items() if what} == {}
+    assert {key: report[key] for key in ("changed", "left", "heard", "folders")} == {
+        "changed": [], "left": [], "heard": [], "folders": [],
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -503,6 +503,7 @@ class Sandboxed(Student):
     def end(self) -> None:
         """End the process; the next ask starts another."""
         job, self._job = self._job, None
+        self.process = -1
         if job is not None:
             job.close()
 
@@ -594,5 +595,5 @@ class Sandboxed(Student):
             used = min(job.cpu, time.monotonic() - began)
             self._used.question += used
             self._used.total += used
-        self._job = None
+        self.end()
         raise Wrong(why)

@@ -85,10 +85,11 @@ def _contents(path: Path) -> bytes:
         raise Unreadable("is a link, not a file")
     # Neither a link put there meanwhile nor a pipe that nobody writes to.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise Unreadable("is no file")
     with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode) or not stat.S_ISREG(status.st_mode):
-            raise Unreadable("is no file")
         if status.st_size > MAX_FILE:
             raise Unreadable(f"has {status.st_size / 1e6:.0f} MB; at most {MAX_FILE // 10**6}")
         data = file.read(MAX_FILE + 1)
@@ -341,11 +342,18 @@ class Batch:
         return _hash(digest, self.tests, self.secret, json.dumps(asdict(self.limits)), engine())
 
 
-def run(folder: Path, out: Path, how: Batch, progress: TextIO | None = None) -> list[Record]:
+def run(
+    folder: Path,
+    out: Path,
+    how: Batch,
+    progress: TextIO | None = None,
+    standing: Sequence[Slot] = (),
+) -> list[Record]:
     """Grade all in ``folder``; the records of what is there now, in order of their paths.
 
     ``out/results`` holds a file for each record, also of earlier runs and other folders.
-    ``progress``: where to show it, such as ``sys.stderr``.
+    ``progress``: where to show it, such as ``sys.stderr``. ``standing``: slots to use in place of
+    new ones; they are left standing.
     """
     tidy()
     paths = find(folder)
@@ -357,9 +365,10 @@ def run(folder: Path, out: Path, how: Batch, progress: TextIO | None = None) -> 
     done: dict[Path, Record] = {}
     slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
     made = [
-        Slot(how.mode, number, silent=how.silent, extra=how.extra) for number in range(how.jobs)
+        Slot(how.mode, number, silent=how.silent, extra=how.extra)
+        for number in range(0 if standing else how.jobs)
     ]
-    for slot in made:
+    for slot in standing or made:
         slots.put(slot)
 
     def task(path: Path) -> Record:
@@ -381,7 +390,7 @@ def run(folder: Path, out: Path, how: Batch, progress: TextIO | None = None) -> 
             write(out / "results" / record.name, json.dumps(asdict(record)))
         return record
 
-    pool = ThreadPoolExecutor(how.jobs)
+    pool = ThreadPoolExecutor(len(standing) or how.jobs)
     try:
         waiting = {pool.submit(task, path): path for path in paths}
         for future in as_completed(waiting):

@@ -312,7 +312,8 @@ class Slot:
         self.process: subprocess.Popen[bytes] | None = None
         self.jobs = 0
         self.peak_memory = 0  # bytes, of all that ran in it
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the control connection
+        self._standing = threading.RLock()  # of starting and stopping
         self._watched: Job | None = None
         self._folder: Path | None = None
         self._groups: list[Path] = []
@@ -330,6 +331,10 @@ class Slot:
 
     def start(self) -> None:
         """Start the hull; :class:`HullError` if it does not come up."""
+        with self._standing:
+            self._start()
+
+    def _start(self) -> None:
         self.stop()
         self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         folder = self._folder
@@ -425,6 +430,7 @@ class Slot:
         return job
 
     def _say(self, words: str, passed: socket.socket | None = None) -> None:
+        process = self.process
         with self._lock:
             try:
                 self.control.settimeout(120)
@@ -434,7 +440,7 @@ class Slot:
                     return
             except OSError:
                 pass
-        self.stop()
+        self.stop(process)
         raise HullError("the zygote does not answer")
 
     def end(self, number: int) -> None:
@@ -444,7 +450,8 @@ class Slot:
 
     def usage(self) -> Usage:
         """What everything under the hull has used so far."""
-        return usage(self.process.pid) if self.process is not None else Usage()
+        process = self.process
+        return usage(process.pid) if process is not None else Usage()
 
     def _monitor(self, process: subprocess.Popen[bytes]) -> None:
         """Ends a job that uses more than it may."""
@@ -479,8 +486,13 @@ class Slot:
                 return True
         return False
 
-    def stop(self) -> None:
-        """End the hull and all in it."""
+    def stop(self, which: subprocess.Popen[bytes] | None = None) -> None:
+        """End the hull and all in it; with ``which``: unless another has taken its place."""
+        with self._standing:
+            if which is None or which is self.process:
+                self._stop()
+
+    def _stop(self) -> None:
         process, self.process = self.process, None
         if process is not None:
             self.control.close()  # the zygote ends all its jobs, then itself
@@ -488,7 +500,7 @@ class Slot:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
             try:
-                process.wait(30)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 for each in (*kernel.children(process.pid), process.pid):
                     with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ import platform
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -405,14 +406,28 @@ def reap() -> None:
 
 def sweep() -> bool:
     """End all that descends from this process, which must be a subreaper; whether all are gone."""
-    for _ in range(200):
-        alive = [process for process in children(os.getpid()) if running(process)]
-        # Stopped first, or new ones are born while the old ones die.
-        for sent in (signal.SIGSTOP, signal.SIGKILL):
-            for process in alive:
-                with contextlib.suppress(OSError):
-                    os.kill(process, sent)
-        reap()
-        if not alive:
+    for _ in range(20):
+        # All are stopped before any is killed: what is stopped starts nothing new, and still
+        # counts, so that not even a fork bomb can keep ahead.
+        stopped: set[int] = set()
+        for _ in range(1000):
+            alive = [p for p in children(os.getpid()) if p not in stopped and running(p)]
+            if not alive:
+                break
+            _signal(alive, signal.SIGSTOP)
+            stopped.update(alive)
+        if not stopped:
             return True
+        _signal(stopped, signal.SIGKILL)
+        until = time.monotonic() + 5
+        while any(map(running, stopped)) and time.monotonic() < until:
+            reap()
+            time.sleep(0.002)
+        reap()
     return False
+
+
+def _signal(processes: Iterable[int], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(OSError):
+            os.kill(process, number)
