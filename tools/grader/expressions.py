@@ -105,6 +105,8 @@ def without_applied(tree: Any, names: Sequence[str], depth: int = 0) -> Any:
         return tree
     if tree[0] == "Function" and len(tree) > 1 and symbols(tree[1]) & set(names):
         return tree[1]
+    if isinstance(tree[0], str) and tree[0] in names:
+        return ["Symbol", tree[0]]
     return [tree[0], *(without_applied(part, names, depth + 1) for part in tree[1:])]
 
 
