@@ -15,7 +15,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from game_answers import MISTAKES, OWN, PLAIN, Mistake, cells, weights  # noqa: E402
+from game_answers import MISTAKES, OWN, PLAIN, Mistake, cells, weights
 
 from ganlib import losses
 from tools import exercises
@@ -37,7 +37,9 @@ def only(assignment: Assignment, question: str) -> Assignment:
     return replace(assignment, module=SimpleNamespace(QUESTIONS=mine))  # type: ignore[arg-type]
 
 
-def graded(answers: dict[str, str], question: str, assignment: Assignment = GAME, digest: str = "x") -> Result:
+def graded(
+    answers: dict[str, str], question: str, assignment: Assignment = GAME, digest: str = "x"
+) -> Result:
     student = InProcess(cells(assignment.k, answers))
     return marking.ask(student, only(assignment, question), "secret", digest)[question]
 
@@ -68,18 +70,32 @@ def test_a_wrong_answer_gets_what_it_deserves_and_learns_why(mistake: Mistake) -
 
 
 def test_every_question_has_six_mistakes_and_none_scores_full() -> None:
-    accepted = {("q2", "float64 result"), ("q4", "Eq"), ("q4", "list of solve"), ("q5", "plain symbols"), ("q8", "nan_to_num")}
-    accepted |= {("q6", name) for name in ("ten digits", "float32 tensor", "np.log", "same integral")}
+    accepted = {
+        ("q2", "float64 result"),
+        ("q4", "Eq"),
+        ("q4", "list of solve"),
+        ("q5", "plain symbols"),
+        ("q8", "nan_to_num"),
+    }
+    accepted |= {
+        ("q6", name) for name in ("ten digits", "float32 tensor", "np.log", "same integral")
+    }
     points = {q.name: q.points for q in GAME.questions}
     for question in PLAIN:
-        mine = [m for m in MISTAKES if m.question == question and (question, m.name) not in accepted]
+        mine = [
+            m for m in MISTAKES if m.question == question and (question, m.name) not in accepted
+        ]
         assert len(mine) >= 6
         assert all(m.deserved < points[question] for m in mine)
 
 
 def test_an_empty_notebook_scores_nothing() -> None:
-    code = [c.source for c in STUDENT.cells if c.cell_type == "code" and "answer" in editions.tags(c)]
-    results = marking.ask(InProcess([cells(GAME.k, {})[0], weights("p, q = 1, 2", GAME.k), *code]), GAME, "s", "x")
+    code = [
+        c.source for c in STUDENT.cells if c.cell_type == "code" and "answer" in editions.tags(c)
+    ]
+    results = marking.ask(
+        InProcess([cells(GAME.k, {})[0], weights("p, q = 1, 2", GAME.k), *code]), GAME, "s", "x"
+    )
     for question in GAME.questions:
         assert results[question.name].points == 0
         assert "replace the dots" in results[question.name].lessons[0]
@@ -87,7 +103,11 @@ def test_an_empty_notebook_scores_nothing() -> None:
 
 def test_an_earlier_mistake_is_not_charged_twice() -> None:
     text = next(m for m in MISTAKES if (m.question, m.name) == ("q4", "text"))
-    wrong = {**PLAIN, "q2": "def discriminator_loss_from_logits(s_real, s_fake):\n    ...", "q4": text.code}
+    wrong = {
+        **PLAIN,
+        "q2": "def discriminator_loss_from_logits(s_real, s_fake):\n    ...",
+        "q4": text.code,
+    }
     uses = "value_integrand = A * p * sp.log(D_gan) + B * q * sp.log(1 - D_gan)"
     wrong["q6"] = re.sub(r"value_integrand = .*", uses, PLAIN["q6"])
     for question in ("q6", "q9"):
@@ -120,13 +140,23 @@ def test_the_same_submission_sees_the_same_numbers_and_another_others() -> None:
         return Draw(*key).normal(5).tolist()
 
     assert numbers("s", "a", "q1") == numbers("s", "a", "q1")
-    assert len({tuple(numbers(*key)) for key in (("s", "a", "q1"), ("s", "b", "q1"), ("t", "a", "q1"), ("sa", "", "q1"))}) == 4
+    assert (
+        len(
+            {
+                tuple(numbers(*key))
+                for key in (("s", "a", "q1"), ("s", "b", "q1"), ("t", "a", "q1"), ("sa", "", "q1"))
+            }
+        )
+        == 4
+    )
 
 
 def variants() -> list[Assignment]:
     first = marking.load(NAME, "spring")
     seeds = (f"autumn{n}" for n in range(100))
-    second = next(v for v in (marking.load(NAME, s) for s in seeds) if not v.module.similar(v.k, first.k))
+    second = next(
+        v for v in (marking.load(NAME, s) for s in seeds) if not v.module.similar(v.k, first.k)
+    )
     return [first, second]
 
 
@@ -165,7 +195,10 @@ def test_no_solution_rubric_or_hidden_test_reaches_a_student(tmp_path: Path) -> 
     assert any("the equality case of that inequality" in line for line in hidden)
     assert any("LOGIT_LOSS.judge(" in line for line in hidden)
     files = []
-    for name, notebook in (("student", STUDENT), ("instructor", editions.notebook_edition(GAME, SOURCE, True))):
+    for name, notebook in (
+        ("student", STUDENT),
+        ("instructor", editions.notebook_edition(GAME, SOURCE, True)),
+    ):
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
     (tmp_path / "page.md").write_text(editions.page_edition(GAME, SOURCE))
     files = [tmp_path / "student.ipynb", tmp_path / "page.md"]
@@ -174,17 +207,36 @@ def test_no_solution_rubric_or_hidden_test_reaches_a_student(tmp_path: Path) -> 
     assert len(editions.find_leaks(hidden, [tmp_path / "instructor.ipynb"])) > 30
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
         file.write(tmp_path / "instructor.ipynb", "deep/inside.ipynb")
-    (tmp_path / "page.html").write_text(f"<pre>return <b>{GAME.k.alpha}</b> * <span>real</span> + {GAME.k.beta} * fake</pre>")
+    (tmp_path / "page.html").write_text(
+        f"<pre>return <b>{GAME.k.alpha}</b> * <span>real</span> + {GAME.k.beta} * fake</pre>"
+    )
     assert editions.find_leaks(hidden, [tmp_path / "all.zip"])
     assert editions.find_leaks(hidden, [tmp_path / "page.html"])
 
 
 def test_the_site_shows_no_solution_and_no_hidden_test() -> None:
     hidden = [line for line in editions.secrets(SOURCE, HIDDEN) if len(line) > 30]
-    for folder in (exercises.ROOT / "_build" / "html", exercises.BUILD / "pages", exercises.BUILD / NAME / "student"):
-        files = [p for p in folder.rglob("*") if p.suffix in {".html", ".md", ".txt", ".ipynb", ".zip", ".js"}]
-        assert editions.find_leaks(hidden, [p for p in files if "exercises" in p.parts or p.suffix != ".html"]) == []
-        assert not [p for p in folder.rglob("*") if p.name.startswith(("gradescope", "questions.py", "source.md"))]
+    for folder in (
+        exercises.ROOT / "_build" / "html",
+        exercises.BUILD / "pages",
+        exercises.BUILD / NAME / "student",
+    ):
+        files = [
+            p
+            for p in folder.rglob("*")
+            if p.suffix in {".html", ".md", ".txt", ".ipynb", ".zip", ".js"}
+        ]
+        assert (
+            editions.find_leaks(
+                hidden, [p for p in files if "exercises" in p.parts or p.suffix != ".html"]
+            )
+            == []
+        )
+        assert not [
+            p
+            for p in folder.rglob("*")
+            if p.name.startswith(("gradescope", "questions.py", "source.md"))
+        ]
 
 
 def test_a_leak_stops_the_build(tmp_path: Path) -> None:
@@ -192,8 +244,13 @@ def test_a_leak_stops_the_build(tmp_path: Path) -> None:
     (tmp_path / NAME / "questions.py").write_text(HIDDEN)
     text = (exercises.SOURCES / NAME / "source.md").read_text()
     # A delimiter mistyped: the solution of question 4 stays, and it stands in the text once more.
-    leaky = text.replace("# SOLUTION\n```\n\n+++ {\"question\": \"q5\"", "# SOLUTIO\n```\n\n+++ {\"question\": \"q5\"")
-    leaky = leaky.replace("## Part 4: least squares", "## Part 4: least squares\n\n`return {{beta}} * ((f_fake - c) ** 2).mean() / 2`")
+    leaky = text.replace(
+        '# SOLUTION\n```\n\n+++ {"question": "q5"', '# SOLUTIO\n```\n\n+++ {"question": "q5"'
+    )
+    leaky = leaky.replace(
+        "## Part 4: least squares",
+        "## Part 4: least squares\n\n`return {{beta}} * ((f_fake - c) ** 2).mean() / 2`",
+    )
     (tmp_path / NAME / "source.md").write_text(leaky)
     hidden = editions.secrets(SOURCE, HIDDEN)
     source = editions.read(tmp_path / NAME / "source.md", GAME.k)
@@ -205,7 +262,10 @@ def test_the_notebook_checks_itself_under_any_name(capsys: pytest.CaptureFixture
     """The checks need no file beside the notebook, no package but torch and SymPy, and no name."""
     checks = next(c.source for c in STUDENT.cells if "checks" in editions.tags(c))
     assert "import" not in re.sub(r"^\s+import (json|math|torch)$", "", checks, flags=re.M)
-    for answers, words in ((PLAIN, "the public checks pass"), ({"q1": "discriminator_loss = ..."}, "is empty")):
+    for answers, words in (
+        (PLAIN, "the public checks pass"),
+        ({"q1": "discriminator_loss = ..."}, "is empty"),
+    ):
         names: dict[str, object] = {}
         for cell in [*cells(GAME.k, answers), checks]:
             exec(cell, names)
@@ -241,7 +301,10 @@ def test_the_editions_are_complete() -> None:
 
 def test_links_go_to_the_published_book_or_name_the_page() -> None:
     text = "{doc}`The game </book/theory/the-game>`"
-    assert editions.linked(text, "https://a.github.io/b") == "[The game](https://a.github.io/b/book/theory/the-game.html)"
+    assert (
+        editions.linked(text, "https://a.github.io/b")
+        == "[The game](https://a.github.io/b/book/theory/the-game.html)"
+    )
     assert "book/theory/the-game.html" in editions.linked(text, "")
     with pytest.raises(editions.SourceError, match="give it a title"):
         editions.linked("{doc}`/book/theory/the-game`", "")

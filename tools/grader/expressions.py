@@ -133,7 +133,11 @@ def parse(text: str) -> Any:
     """
     text = text.strip().strip("$").split("=")[-1][:2000]
     text = re.sub(r"\\(left|right|,|;|!|:|quad)|sp\.|sympy\.|math\.|np\.|torch\.", " ", text)
-    text = re.sub(r"\\(cdot|times)", "*", text).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+    text = (
+        re.sub(r"\\(cdot|times)", "*", text)
+        .replace("\\dfrac", "\\frac")
+        .replace("\\tfrac", "\\frac")
+    )
     tokens: list[str] = []
     at = 0
     text = text.rstrip()
@@ -278,7 +282,9 @@ class Formula:
     def at(self, points: Sequence[Point]) -> list[float]:
         """Values at the points."""
         if self.callable:
-            replies = [self.student.call(self.name, *(float(p[n]) for n in self.names)) for p in points]
+            replies = [
+                self.student.call(self.name, *(float(p[n]) for n in self.names)) for p in points
+            ]
             return [_value(r.value, self.name) for r in replies]
         return [evaluate(self.tree, p, self.name) for p in points]
 
