@@ -14,6 +14,7 @@ from ganlib.results import (
     dirac_gan,
     f_gan_gaussian,
     pacgan,
+    stabilising,
     unrolled_ring,
     wgan_gp_toys,
 )
@@ -42,5 +43,6 @@ TARGETS = {
     module.TARGET.name: module.TARGET
     for module in (
         dirac_gan, f_gan_gaussian, unrolled_ring, wgan_gp_toys, pacgan, dcgan_mnist, dcgan_cifar10,
+        stabilising,
     )
 }  # fmt: skip
