@@ -13,7 +13,7 @@ from ganlib.results import (
     dcgan_mnist,
     dirac_gan,
     f_gan_gaussian,
-    mode_strengths,
+    mode_remedies,
 )
 from ganlib.results.running import reproduce
 from ganlib.results.store import Read, Row, missing, picture, read
@@ -38,5 +38,5 @@ __all__ = [
 #: Every target by its name.
 TARGETS = {
     module.TARGET.name: module.TARGET
-    for module in (dirac_gan, f_gan_gaussian, dcgan_mnist, dcgan_cifar10, mode_strengths)
+    for module in (dirac_gan, f_gan_gaussian, dcgan_mnist, dcgan_cifar10, mode_remedies)
 }
