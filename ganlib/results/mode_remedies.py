@@ -73,7 +73,7 @@ def players(
             compared = MinibatchDiscrimination(64, kernels)
         critic = nn.Sequential(*inner, nn.LeakyReLU(0.2), compared, *last)
     if lipschitz:
-        critic = nn.Sequential(*spectral_norm(critic, iterations=8), _Times(lipschitz))
+        critic = nn.Sequential(*spectral_norm(critic, iterations=4), _Times(lipschitz))
     return generator, critic, RING
 
 
