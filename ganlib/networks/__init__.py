@@ -10,6 +10,7 @@ buffers, so they train in place, in a pure step and under ``vmap`` alike.
     conditional    how a label, or another condition, enters a network
     noisy          dropout and instance noise
     spectral       spectral norm
+    minibatch      minibatch discrimination
     latent         the shape of a generator's latents
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 from ganlib.networks.conditional import Conditional, JoinedFeatures, Projection
 from ganlib.networks.dcgan import dcgan_discriminator, dcgan_generator
 from ganlib.networks.latent import latent_shape
+from ganlib.networks.minibatch import MinibatchDiscrimination
 from ganlib.networks.noisy import Dropout, GaussianNoise, noisy
 from ganlib.networks.plain import Maxout, leaky_relu, mlp, redrawn, seeded
 from ganlib.networks.spectral import spectral_norm
@@ -28,6 +30,7 @@ __all__ = [
     "GaussianNoise",
     "JoinedFeatures",
     "Maxout",
+    "MinibatchDiscrimination",
     "Projection",
     "dcgan_discriminator",
     "dcgan_generator",

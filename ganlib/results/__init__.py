@@ -13,6 +13,7 @@ from ganlib.results import (
     dcgan_mnist,
     dirac_gan,
     f_gan_gaussian,
+    mode_remedies,
     pacgan,
     stabilising,
     unrolled_ring,
@@ -43,6 +44,6 @@ TARGETS = {
     module.TARGET.name: module.TARGET
     for module in (
         dirac_gan, f_gan_gaussian, unrolled_ring, wgan_gp_toys, pacgan, dcgan_mnist, dcgan_cifar10,
-        stabilising,
+        mode_remedies, stabilising,
     )
 }  # fmt: skip
