@@ -73,7 +73,7 @@ def players(
             compared = MinibatchDiscrimination(64, kernels)
         critic = nn.Sequential(*inner, nn.LeakyReLU(0.2), compared, *last)
     if lipschitz:
-        critic = nn.Sequential(*spectral_norm(critic, iterations=4), _Times(lipschitz))
+        critic = nn.Sequential(spectral_norm(critic, iterations=4), _Times(lipschitz))
     return generator, critic, RING
 
 
@@ -113,7 +113,8 @@ def settings(baseline: str, remedy: str, strength: float, steps: int) -> dict[st
 
 def run(job: Job, steps: int, device: torch.device, progress: bool | None) -> Outcome:
     """Scores of the last iterate and of the averaged weights, a list over the seeds."""
-    told = settings(*(job.setting[name] for name in ("baseline", "remedy", "strength")), steps)
+    one = job.setting
+    told = settings(one["baseline"], one["remedy"], one["strength"], steps)
     seeds = range(job.seed, job.seed + job.setting["runs"])
     found = sweep(players, [told], seeds, measure=measure, steps=steps, progress=progress)
     failed = [error for error in found["error"] if error]
