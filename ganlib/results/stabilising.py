@@ -324,7 +324,7 @@ TARGET = Target(
     ),
     run=run,
     sizes={
-        "small": Size(_rows(16), (600,), 1200, 15.0, "the committed rows"),
-        "full": Size(_rows(16), (600,), 8000, 100.0, "the small rows, times the steps"),
+        "small": Size(_rows(16), (600,), 1200, 28.0, "the committed rows"),
+        "full": Size(_rows(16), (600,), 8000, 190.0, "the small rows, times the steps"),
     },
 )  # fmt: skip
