@@ -19,7 +19,7 @@ from game_answers import MISTAKES, OWN, PLAIN, Mistake, cells, weights
 
 from ganlib import losses
 from tools import exercises
-from tools.grader import editions, marking
+from tools.grader import editions, marking, questions
 from tools.grader.local import InProcess
 from tools.grader.marking import Assignment, Result
 from tools.grader.questions import Draw
@@ -42,6 +42,13 @@ def graded(
 ) -> Result:
     student = InProcess(cells(assignment.k, answers))
     return marking.ask(student, only(assignment, question), "secret", digest)[question]
+
+
+def test_what_is_not_finite_equals_nothing() -> None:
+    inf, nan = float("inf"), float("nan")
+    assert questions.same([1.0, 2.0], [1.0, 2.0], 1e-9)
+    for one, other in ((1.0, inf), (inf, 1.0), (inf, inf), (nan, nan), (1.0, nan), (0.0, -inf)):
+        assert not questions.same([one], [other], 0.5)
 
 
 # Right and wrong answers
