@@ -178,7 +178,7 @@ class Draw:
 
 
 def same(got: Numbers, want: Numbers, rel: float) -> bool:
-    """Equal within ``rel`` (relative above 1, absolute below); what is not finite equals nothing."""
+    """Equal within ``rel`` (relative above 1, absolute below); the infinite equals nothing."""
     return len(got) == len(want) and all(
         math.isfinite(x) and math.isfinite(y) and abs(x - y) <= rel * max(1.0, abs(y))
         for x, y in zip(got, want, strict=True)
