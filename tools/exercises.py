@@ -185,6 +185,7 @@ def grade(
     Results of earlier runs, of other folders too, are kept and stand in the tables.
     """
     load(name, seed, sources)
+    batch.find(submissions)  # a wrong path shows before anything else
     own = course.load(name, seed, sources)
     students = gradebook.read_roster(roster) if roster else []
     gradebook.read_hand(out / gradebook.HAND, own.parts)  # a mistake in it shows before the work
@@ -192,7 +193,14 @@ def grade(
     mode = hull.choose([path.resolve() for path in hidden], trust=trust)
     print(f"protection: {mode}", file=sys.stderr)
     how = batch.Batch(own.judge(key), own.tests, key, mode, jobs=jobs)
-    batch.run(submissions, out, how, sys.stderr if show else None)
+    found = batch.run(submissions, out, how, sys.stderr if show else None)
+    others = sum(r.metadata.get("variant", own.variant) != own.variant for r in found)
+    if others:
+        print(
+            f"{others} of {len(found)} files are of another variant than this --seed draws: grade "
+            "them again with theirs",
+            file=sys.stderr,
+        )
     return gradebook.publish(
         out, own.assignment, own.parts, own.edition, batch.records(out), students, due, late_percent
     )
@@ -281,6 +289,9 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.run(options))
     except (UsageError, gradebook.RosterError, hull.Unprotected, FileNotFoundError) as error:
         print(f"exercises: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"exercises: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("exercises: stopped; what was graded is kept: run again to go on", file=sys.stderr)

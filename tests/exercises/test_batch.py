@@ -152,9 +152,68 @@ def test_newest_counts_days_late_are_counted_and_names_are_matched() -> None:
     assert not who.on_roster
 
 
+@pytest.mark.parametrize(
+    ("label", "key"),
+    [
+        ("bert (1).ipynb", None),
+        ("hw 1/bert.ipynb", None),
+        ("the-game-2.ipynb", None),
+        ("Müller =1+1.ipynb", "30"),
+        ("oliver.ipynb", "40"),
+        ("oliver kahn.ipynb", "41"),
+        ("kahnoliver_123_456_the-game.ipynb", "41"),
+        ("alice.ipynb", None),
+        ("joanna smith.ipynb", None),
+        ("2_the-game.ipynb", "2"),
+        ("11/nb.ipynb", "11"),
+        ("1234567 the-game (3).ipynb", "1234567"),
+        ("li and oliver.ipynb", None),
+    ],
+)
+def test_whose_file_it_is(label: str, key: str | None) -> None:
+    names = {"1": "Anna", "2": "Eva", "11": "Tom", "30": "Müller", "40": "Oliver", "41": "Oliver Kahn",
+             "50": "Li", "60": "Jo Ann", "1234567": "Zed"}  # fmt: skip
+    found = gradebook.owner(label, [gradebook.Student(k, name) for k, name in names.items()])
+    assert (found.key if found else None) == key
+
+
+def test_a_wrong_seed_is_said_and_can_be_taken_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = course.load(NAME, "spring", exercises.SOURCES)
+    (tmp_path / "in").mkdir()
+    Class(tmp_path / "in").add(private, "anna.ipynb", PLAIN, FULL)
+    totals = []
+    for seed in ("spring", "book", "spring"):
+        try:
+            exercises.grade(tmp_path / "in", NAME, tmp_path / "out", key=KEY, seed=seed, show=False)
+        except hull.Unprotected as error:
+            pytest.skip(str(error))
+        totals.append(float(rows(tmp_path / "out" / "gradebook.csv")["anna"]["total"]))
+        assert ("1 of 1 files are of another variant" in capsys.readouterr().err) == (seed == "book")
+    assert totals[0] == totals[2] == FULL > totals[1]
+
+
+def test_exit_ends_no_cell_and_no_mark(tmp_path: Path, own: course.Course) -> None:
+    (tmp_path / "in").mkdir()
+    made = Class(tmp_path / "in")
+    for place in (0, 1, 2):
+        lines = PLAIN["q6"].splitlines()
+        lines.insert((0, len(lines) // 2, len(lines))[place], "exit()")
+        made.add(own, f"s{place}.ipynb", {**PLAIN, "q6": "\n".join(lines)}, FULL)
+    try:
+        exercises.grade(tmp_path / "in", NAME, tmp_path / "out", key=KEY, show=False)
+    except hull.Unprotected as error:
+        pytest.skip(str(error))
+    assert scores(tmp_path / "out") == dict.fromkeys(made.due, FULL)
+
+
 def test_pages_render_tex_and_escape(own: course.Course) -> None:
     assert tex(r"<b> $\tfrac{1}{2}\,p_g^2\le\alpha$") == (
         '&lt;b&gt; <i class="tex">(1)/(2)p<sub>g</sub><sup>2</sup>≤α</i>'
+    )
+    assert tex(r"$C\ge\text{constant}$ on $\{p=0\}$") == (
+        '<i class="tex">C≥constant</i> on <i class="tex">{p=0}</i>'
     )
     text = student_page(own.assignment, own.parts, "<i>x", {"questions": {}}, ["y" * 9000], {})
     assert "<i>x" not in text.replace("<i class", "")
@@ -173,6 +232,7 @@ def test_each_run_of_make_clean_leaves_the_marks() -> None:
     [
         (["grade", "nowhere"], "no such file or folder: nowhere"),
         (["grade", ".", "--assignment", "the-gmae"], "no assignment 'the-gmae'; known: the-game"),
+        (["grade", ".", "--out", "file"], "exercises: file"),
         (["build", "the-gmae"], "no assignment 'the-gmae'; known: the-game"),
     ],
 )
@@ -181,7 +241,9 @@ def test_a_wrong_call_says_what_to_do(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRADER_SECRET", KEY)
-    assert exercises.main([*arguments, *(["--out", "o"] if arguments[0] == "grade" else [])]) == 2
+    (tmp_path / "file").write_text("no folder")
+    elsewhere = [] if "--out" in arguments or arguments[0] != "grade" else ["--out", "o"]
+    assert exercises.main([*arguments, *elsewhere]) == 2
     assert words in capsys.readouterr().err
 
 
