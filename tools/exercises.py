@@ -201,9 +201,16 @@ def grade(
             "them again with theirs",
             file=sys.stderr,
         )
-    return gradebook.publish(
+    entries = gradebook.publish(
         out, own.assignment, own.parts, own.edition, batch.records(out), students, due, late_percent
     )
+    hand = gradebook.read_hand(out / gradebook.HAND, own.parts)
+    marked = {who for (who, _), (points, _) in hand.items() if points is not None}
+    for who in sorted(marked - {entry.student.key for entry in entries}):
+        print(
+            f"{out / gradebook.HAND}: nobody here is {who!r}; the mark is unused", file=sys.stderr
+        )
+    return entries
 
 
 # --------------------------------------------------------------------------------------------
@@ -235,6 +242,13 @@ def _grade_command(options: argparse.Namespace) -> int:
     print(f"{sum(1 for e in found if e.record is None)} missing")
     print(f"tables, feedback, pages by question: {out}")
     return 0
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not within 0 to 100")
+    return value
 
 
 def _moment(text: str) -> float:
@@ -271,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--due", type=_moment, help="such as 2027-03-01T23:59; days late are counted"
     )
     grading.add_argument(
-        "--late-percent", type=float, default=0.0, help="taken off for each day late"
+        "--late-percent", type=_percent, default=0.0, help="taken off for each day late, 0 to 100"
     )
     grading.add_argument("--jobs", type=int, choices=range(1, 17), default=1, metavar="N",
                          help="submissions at a time, 1 to 16; default: %(default)s")  # fmt: skip

@@ -153,6 +153,30 @@ def test_newest_counts_days_late_are_counted_and_names_are_matched() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("s000,Q10,5,4,", "no question 'Q10' is marked by hand; these are: q3, q9, q10"),
+        ("s000,q1,2,1,", "no question 'q1' is marked by hand"),
+        ("s000,q10,5,4,\ns000,q10,5,3,", "line 3: s000, q10 stands there twice"),
+    ],
+)
+def test_a_mark_that_would_be_lost_is_refused(
+    lines: str, words: str, tmp_path: Path, own: course.Course
+) -> None:
+    path = tmp_path / gradebook.HAND
+    path.write_text(f"student,question,of,points,comment\n{lines}\n")
+    with pytest.raises(gradebook.RosterError, match=words):
+        gradebook.read_hand(path, own.parts)
+
+
+@pytest.mark.parametrize("percent", ["-10", "nan", "200"])
+def test_days_late_take_off_a_share(percent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        exercises.main(["grade", ".", f"--late-percent={percent}"])
+    assert "is not within 0 to 100" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("label", "key"),
     [
         ("bert (1).ipynb", None),

@@ -275,15 +275,22 @@ def read_hand(path: Path, parts: Sequence[Part]) -> Hand:
         who, question = row.get("student", "").removeprefix("'"), row.get("question", "")
         if not who and not question:
             continue
+        if not most.get(question):
+            by_hand = ", ".join(name for name, points in most.items() if points)
+            raise RosterError(
+                f"{path}, line {number}: no question {question!r} is marked by hand; these are: "
+                f"{by_hand}"
+            )
+        if (who, question) in found:
+            raise RosterError(f"{path}, line {number}: {who}, {question} stands there twice")
         text = row.get("points", "").replace(",", ".")
         try:
             points = float(text) if text else None
         except ValueError:
             raise RosterError(f"{path}, line {number}: points {text!r} is no number") from None
-        if points is not None and not 0 <= points <= most.get(question, math.inf):
+        if points is not None and not 0 <= points <= most[question]:
             raise RosterError(
-                f"{path}, line {number}: {points:g} points; "
-                f"{question} has {most.get(question, 0):g}"
+                f"{path}, line {number}: {points:g} points; {question} has {most[question]:g}"
             )
         found[who, question] = (points, row.get("comment", ""))
     return found
