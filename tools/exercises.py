@@ -210,6 +210,11 @@ def grade(
         print(
             f"{out / gradebook.HAND}: nobody here is {who!r}; the mark is unused", file=sys.stderr
         )
+    waiting = sum(points is None for points, _ in hand.values())
+    if waiting:
+        print(
+            f"{out / gradebook.HAND}: {waiting} answers await a mark and count 0", file=sys.stderr
+        )
     return entries
 
 

@@ -137,6 +137,36 @@ def test_the_archive_gives_the_same_marks(graded: Graded, tmp_path: Path) -> Non
     assert {test["visibility"] for test in said["tests"]} == {"after_published"}
 
 
+def test_what_late_days_cost_stands_on_the_page(
+    tmp_path: Path, own: course.Course, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    Class(tmp_path / "in").add(own, "anna.ipynb", {**PLAIN, "q1": ""}, FULL)
+    os.utime(tmp_path / "in" / "anna.ipynb", (90_000, 90_000))
+    try:
+        exercises.grade(
+            tmp_path / "in", NAME, tmp_path / "out", key=KEY, due=0, late_percent=10, show=False
+        )
+    except hull.Unprotected as error:
+        pytest.skip(str(error))
+    total = rows(tmp_path / "out" / "gradebook.csv")["anna"]["total"]
+    (page_,) = (tmp_path / "out" / "feedback").glob("*.html")
+    assert f"2 days late: {total} points count" in page_.read_text()
+    assert "answers await a mark and count 0" in capsys.readouterr().err
+
+
+def test_three_who_share_their_code_are_shown() -> None:
+    def entry(key: str, prints: list[str]) -> gradebook.Entry:
+        result = {"questions": {}, "prints": prints}
+        record = Record(key, key, key, digest=key, status="graded", result=result)
+        return gradebook.Entry(gradebook.Student(key), record)
+
+    shared = ["a", "b", "c"]
+    class_ = [entry(k, shared) for k in "xyz"] + [entry(str(n), [f"{n}"]) for n in range(5)]
+    pairs = {(a, b) for a, b, _ in gradebook.equal_pairs(class_)}
+    assert pairs == {("x", "y"), ("x", "z"), ("y", "z")}
+
+
 def test_newest_counts_days_late_are_counted_and_names_are_matched() -> None:
     def record(label: str, at: float, status: str = "graded") -> Record:
         return Record(label, label, label, digest=label, status=status, handed_in=at)

@@ -185,7 +185,7 @@ def equal_pairs(found: Sequence[Entry]) -> list[tuple[str, str, str]]:
             prints[entry.student.key] = set(entry.record.result.get("prints", []))
             digests[entry.student.key] = entry.record.digest
     counts = Counter(p for cells in prints.values() for p in cells)
-    rare = max(2, len(prints) // 20)
+    rare = max(4, len(prints) // 20)
     holders: dict[str, list[str]] = defaultdict(list)
     for key, cells in prints.items():
         for cell in cells:
@@ -457,7 +457,7 @@ def publish(
         if record is not None:
             who = entry.student.name or entry.student.key
             if record.status == "graded":
-                late = f"{entry.late:g} days late" if entry.late else ""
+                late = f"{entry.late:g} days late: {total:g} points count" if entry.late else ""
                 mine = {
                     p.name: hand.get((entry.student.key, p.name), (None, ""))
                     for p in parts
