@@ -186,6 +186,7 @@ def grade(
     """
     load(name, seed, sources)
     batch.find(submissions)  # a wrong path shows before anything else
+    out.mkdir(parents=True, exist_ok=True)
     own = course.load(name, seed, sources)
     students = gradebook.read_roster(roster) if roster else []
     gradebook.read_hand(out / gradebook.HAND, own.parts)  # a mistake in it shows before the work
