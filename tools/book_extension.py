@@ -21,7 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-from tools import download, predict, reading
+from tools import download, predict, reading, search
 from tools.execute import NOTEBOOKS
 
 #: the branch to which the publishing workflow pushes the generated notebooks
@@ -145,6 +145,7 @@ def offer_launch(
 def setup(app: Sphinx) -> dict[str, bool]:
     predict.setup(app)
     reading.setup(app)
+    search.setup(app)
     app.connect("config-inited", use_repository)
     app.connect("doctree-resolved", say_long_cells)
     app.connect("html-page-context", say_cost)

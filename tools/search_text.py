@@ -1,0 +1,170 @@
+"""What of a page is searched: its sections and the glossary's terms, in plain characters.
+
+Prose, captions, tables and formulas are text, shown in excerpts; of code only the words count. What a cell printed
+is left out, and so are answers of predictions and solutions: the reader commits first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from docutils import nodes
+from sphinx import addnodes
+from sphinx_exercise.nodes import solution_node
+from sphinx_proof.nodes import proof_node
+
+from tools.plain_formula import plain
+from tools.predict import predict_answer
+
+DEEPEST = 3  # headings below belong to the section that holds them
+FRONT = re.compile(r"---\n(.*?)\n---\n", re.S)
+IDENTIFIER = re.compile(r"[A-Za-z_]\w{2,}")
+COMMENT = re.compile(r"#.*|\"\"\".*?\"\"\"", re.S)
+#: each is a paragraph of its own
+BLOCKS = (nodes.paragraph, nodes.title, nodes.caption, nodes.math_block, nodes.row, nodes.term)
+SKIPPED = (nodes.Invisible, nodes.raw, nodes.image, predict_answer, solution_node)
+
+
+@dataclass
+class Section:
+    """A heading and what stands under it, up to the next one."""
+
+    id: str
+    heading: str
+    level: int
+    text: str = ""  # paragraphs, one a line
+    code: str = ""  # words of code
+    statements: str = ""  # titles of theorems, definitions, observations
+
+
+@dataclass
+class Document:
+    """One page."""
+
+    title: str
+    keywords: list[str]
+    sections: list[Section] = field(default_factory=list)
+
+
+def front_matter(source: str) -> dict[str, Any]:
+    """The YAML at the head of a source; empty where there is none."""
+    found = FRONT.match(source)
+    return dict(yaml.safe_load(found[1]) or {}) if found else {}
+
+
+def keywords(source: str) -> list[str]:
+    """The front matter's `keywords`, which are separated by commas."""
+    given = front_matter(source).get("keywords") or ""
+    words = given if isinstance(given, list) else str(given).split(",")
+    return [str(word).strip() for word in words if str(word).strip()]
+
+
+def _pieces(node: nodes.Node, printed: bool = False) -> Iterator[str]:
+    """The text of a node, with a line end before and after each block."""
+    if isinstance(node, nodes.section | nodes.literal_block | addnodes.glossary) or isinstance(
+        node, SKIPPED
+    ):
+        return
+    if isinstance(node, nodes.Text):
+        if not printed:
+            yield node.astext().replace("\n", " ")
+    elif isinstance(node, nodes.math):
+        yield plain(node.astext())
+    elif isinstance(node, nodes.math_block):
+        yield f"\n{plain(node.astext())}\n"
+    elif isinstance(node, nodes.Element):
+        inside = printed or "cell_output" in node["classes"]
+        inside = inside and not isinstance(node, nodes.caption)
+        edge = "\n" if isinstance(node, BLOCKS) else " " if isinstance(node, nodes.entry) else ""
+        yield edge
+        for child in node.children:
+            yield from _pieces(child, inside)
+        yield edge
+
+
+def text(*parts: nodes.Node) -> str:
+    """The text of nodes, one paragraph a line."""
+    whole = "".join(piece for part in parts for piece in _pieces(part))
+    lines = (" ".join(line.split()) for line in whole.split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def _own(section: nodes.section, level: int) -> Iterator[nodes.Node]:
+    """What belongs to a section, with that of the headings below the deepest."""
+    for child in section.children:
+        if isinstance(child, nodes.section):
+            if level == DEEPEST:
+                yield from child.children
+        elif not isinstance(child, nodes.title):
+            yield child
+
+
+def _code(parts: list[nodes.Node]) -> str:
+    """The words of the code, each once."""
+    blocks = [block for part in parts for block in part.findall(nodes.literal_block)]
+    shown = [block for block in blocks if "cell_output" not in _classes_above(block)]
+    words = (IDENTIFIER.findall(COMMENT.sub("", block.astext())) for block in shown)
+    return " ".join(dict.fromkeys(word for found in words for word in found))
+
+
+def _classes_above(node: nodes.Node) -> set[str]:
+    classes: set[str] = set()
+    above = node.parent
+    while isinstance(above, nodes.Element):
+        classes.update(above.get("classes", ()))
+        above = above.parent
+    return classes
+
+
+def _statements(parts: list[nodes.Node]) -> str:
+    """The names that theorems, definitions and observations have in their titles."""
+    titles = (
+        text(statement.children[0].children[0])
+        for part in parts
+        for statement in part.findall(proof_node)
+        if statement.children and statement.children[0].children
+    )
+    names = (re.search(r"\((.*)\)", title) for title in titles)
+    return "\n".join(name[1] for name in names if name)
+
+
+def _terms(parts: list[nodes.Node]) -> Iterator[Section]:
+    """The entries of a glossary."""
+    for part in parts:
+        for item in part.findall(nodes.definition_list_item):
+            terms = list(item.findall(nodes.term))
+            if not terms or not terms[0]["ids"]:
+                continue
+            heading = ", ".join(text(term) for term in terms)
+            yield Section(terms[0]["ids"][0], heading, 2, text(*item.findall(nodes.definition)))
+
+
+def sections(document: nodes.Node, level: int = 0) -> Iterator[Section]:
+    """Every section down to the deepest heading, in reading order."""
+    for child in document.children:
+        if isinstance(child, nodes.section):
+            parts = list(_own(child, level + 1))
+            heading = text(child.children[0]) if child.children else ""
+            yield Section(
+                child["ids"][0],
+                heading,
+                level + 1,
+                text(*parts),
+                _code(parts),
+                _statements(parts),
+            )
+            yield from _terms(
+                [p for part in parts for p in part.findall(addnodes.glossary)]
+            )
+            if level + 1 < DEEPEST:
+                yield from sections(child, level + 1)
+
+
+def document(doctree: nodes.document, source: str) -> Document | None:
+    """A page as it is searched; None for one without a heading."""
+    found = list(sections(doctree))
+    return Document(found[0].heading, keywords(source), found) if found else None
