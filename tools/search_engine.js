@@ -34,11 +34,11 @@ globalThis.bookSearch = (() => {
   }
 
   const OPTIONS = {
-    fields: ["heading", "title", "keywords", "text", "statements", "code"],
+    fields: ["heading", "title", "keywords", "text", "names", "code"],
     tokenize: tokens,
     processTerm: terms,
   };
-  const BOOST = { heading: 3, title: 2, keywords: 4, statements: 2, text: 1, code: 0.5 };
+  const BOOST = { heading: 3, title: 2, keywords: 4, names: 2, text: 1, code: 0.5 };
   const WEIGHTS = { prefix: 0.4, fuzzy: 0.2 };
   const LESS = [[/^exercises$|^further reading$/i, 0.6]]; // sections that come after those that teach
 
@@ -61,7 +61,7 @@ globalThis.bookSearch = (() => {
           heading: first ? "" : section.heading,
           title: page.title,
           keywords: first ? page.keywords.join(", ") : "",
-          text: section.text, statements: section.statements, code: section.code,
+          text: section.text, names: section.names, code: section.code,
         });
         made.sections.push([made.pages.length, section.id, first ? "" : section.heading]);
       });

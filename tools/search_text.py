@@ -15,7 +15,6 @@ import yaml
 from docutils import nodes
 from sphinx import addnodes
 from sphinx_exercise.nodes import solution_node
-from sphinx_proof.nodes import proof_node
 
 from tools.plain_formula import plain
 from tools.predict import predict_answer
@@ -38,7 +37,7 @@ class Section:
     level: int
     text: str = ""  # paragraphs, one a line
     code: str = ""  # words of code
-    statements: str = ""  # titles of theorems, definitions, observations
+    names: str = ""  # titles of statements, and terms in bold
 
 
 @dataclass
@@ -65,7 +64,10 @@ def keywords(source: str) -> list[str]:
 
 def _pieces(node: nodes.Node, printed: bool = False) -> Iterator[str]:
     """The text of a node, with a line end before and after each block."""
-    if isinstance(node, nodes.section | nodes.literal_block | addnodes.glossary) or isinstance(
+    if isinstance(node, nodes.title) and _is_statement(node.parent):
+        yield f"\n{_name(node.parent)}.\n"
+        return
+    if isinstance(node, nodes.literal_block | addnodes.glossary) or isinstance(
         node, SKIPPED
     ):
         return
@@ -120,16 +122,26 @@ def _classes_above(node: nodes.Node) -> set[str]:
     return classes
 
 
-def _statements(parts: list[nodes.Node]) -> str:
-    """The names that theorems, definitions and observations have in their titles."""
-    titles = (
-        text(statement.children[0].children[0])
-        for part in parts
-        for statement in part.findall(proof_node)
-        if statement.children and statement.children[0].children
-    )
-    names = (re.search(r"\((.*)\)", title) for title in titles)
-    return "\n".join(name[1] for name in names if name)
+def _is_statement(node: nodes.Node | None) -> bool:
+    return isinstance(node, nodes.Element) and "realtype" in node
+
+
+def _name(statement: nodes.Element) -> str:
+    """The kind of a theorem, definition or observation, and the name it has in its title."""
+    title = text(*statement.children[0].children).removeprefix("(").removesuffix(")")
+    return f"{statement['realtype'].title()}: {title}" if title else statement["realtype"].title()
+
+
+def _names(parts: list[nodes.Node]) -> str:
+    """What a section gives a name: its statements, and the terms that it prints in bold."""
+    found = []
+    for part in parts:
+        for node in part.findall():
+            if _is_statement(node):
+                found.append(_name(node).partition(": ")[2])
+            elif isinstance(node, nodes.strong) and not node.astext().endswith((".", ":", "?")):
+                found.append(text(node))
+    return "\n".join(dict.fromkeys(name for name in found if name))
 
 
 def _terms(parts: list[nodes.Node]) -> Iterator[Section]:
@@ -155,7 +167,7 @@ def sections(document: nodes.Node, level: int = 0) -> Iterator[Section]:
                 level + 1,
                 text(*parts),
                 _code(parts),
-                _statements(parts),
+                _names(parts),
             )
             yield from _terms(
                 [p for part in parts for p in part.findall(addnodes.glossary)]
