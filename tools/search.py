@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import html
 import json
+import posixpath
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -30,7 +32,14 @@ NODE = ROOT / "tools" / "search_node.js"
 KEPT = ".search.json"  # beside a page's document tree
 LEFT_OUT = {"book/back/bibliography", "book/back/errata"}
 #: pages that name much and explain little come after those that explain
-WEIGHT = {"book/back/teaching": 0.4, "book/back/where-sources-slip": 0.6}
+WEIGHT = {
+    "book/index": 0.6,
+    "book/back/glossary": 0.5,
+    "book/back/results": 0.6,
+    "book/back/teaching": 0.4,
+    "book/back/where-sources-slip": 0.6,
+}
+SYNONYMS = re.compile(r"\b[Aa]lso ([^.;:()]+)")  # the glossary's "also cGAN, class-conditional GAN"
 
 
 class SearchError(RuntimeError):
@@ -88,10 +97,21 @@ def _script(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def _words_taught(pages: dict[str, dict[str, Any]]) -> None:
+    """Give each page, as keywords, the glossary's terms that link to it, with their synonyms."""
+    for name, page in pages.items():
+        for term in page["sections"]:
+            target = term["taught"].partition("#")[0].removesuffix(".html")
+            there = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+            if target and there in pages:
+                words = [term["heading"], *SYNONYMS.findall(term["text"])]
+                pages[there]["keywords"] += words
+
+
 def write(doctrees: Path, site: Path = SITE, names: list[str] | None = None) -> int:
     """Write engine, index and texts of the site; returns the number of sections."""
     folder = site / FOLDER
-    pages = []
+    pages: dict[str, dict[str, Any]] = {}
     for name in names if names is not None else toc():
         path = _kept(doctrees, name)
         if name in LEFT_OUT:
@@ -99,14 +119,15 @@ def write(doctrees: Path, site: Path = SITE, names: list[str] | None = None) -> 
         if not path.is_file():
             raise SearchError(f"{name} has left no text for the search: build every page again")
         page = json.loads(path.read_text(encoding="utf-8"))
-        pages.append({"name": name, "weight": WEIGHT.get(name, 1), **page})
+        pages[name] = {"name": name, "weight": WEIGHT.get(name, 1), **page}
         texts = {section["id"]: section["text"] for section in page["sections"] if section["text"]}
         said = f"bookSearch.texts.set({json.dumps(name)}, {json.dumps(texts, ensure_ascii=False)});\n"
         _script(folder / "pages" / f"{name}.js", said)
+    _words_taught(pages)
     library = (vendor.BUILD_TOOLS / "minisearch" / "index.js").read_text(encoding="utf-8")
     engine = folder / "engine.js"
     _script(engine, vendor.minified(library + ENGINE.read_text(encoding="utf-8")))
-    index = _node(str(engine), "build", given=pages)
+    index = _node(str(engine), "build", given=list(pages.values()))
     said = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
     _script(folder / "index.js", f"bookSearch.load({said});\n")
     return len(index["sections"])

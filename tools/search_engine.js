@@ -4,9 +4,9 @@
 
 globalThis.bookSearch = (() => {
   const STOP = new Set(("a about after all also am an and any are as at be because been being but by can could did " +
-    "do does doing don for from get gets getting going had has have having he her here his how i if in into is it " +
+    "do does doing don for from get gets getting goes going gone had has have having he her here his how i if in into is it " +
     "its just keep keeps me my no of on one or our shall she should so such than that the their them then there " +
-    "these they this those to too us very was we were what when where which while who why will with would you your"
+    "these they this those to too up us very was we were what when where which while who why will with would you your"
   ).split(" "));
 
   // British spelling, plurals and endings: "normalizing" and "normalisation" are one word.

@@ -22,6 +22,7 @@ from tools.predict import predict_answer
 DEEPEST = 3  # headings below belong to the section that holds them
 FRONT = re.compile(r"---\n(.*?)\n---\n", re.S)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w{2,}")
+ELSEWHERE = re.compile(r"(?!bibliography|https?:)[^#]")
 COMMENT = re.compile(r"#.*|\"\"\".*?\"\"\"", re.S)
 #: each is a paragraph of its own
 BLOCKS = (nodes.paragraph, nodes.title, nodes.caption, nodes.math_block, nodes.row, nodes.term)
@@ -38,6 +39,7 @@ class Section:
     text: str = ""  # paragraphs, one a line
     code: str = ""  # words of code
     names: str = ""  # titles of statements, and terms in bold
+    taught: str = ""  # of a glossary's term: the address where it is taught, as its page links it
 
 
 @dataclass
@@ -152,7 +154,10 @@ def _terms(parts: list[nodes.Node]) -> Iterator[Section]:
             if not terms or not terms[0]["ids"]:
                 continue
             heading = ", ".join(text(term) for term in terms)
-            yield Section(terms[0]["ids"][0], heading, 2, text(*item.findall(nodes.definition)))
+            said = list(item.findall(nodes.definition))
+            links = (link.get("refuri", "") for part in said for link in part.findall(nodes.reference))
+            taught = next((link for link in links if ELSEWHERE.match(link)), "")
+            yield Section(terms[0]["ids"][0], heading, 2, text(*said), taught=taught)
 
 
 def sections(document: nodes.Node, level: int = 0) -> Iterator[Section]:
