@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[{}^_&~]|\s+|.", re.S)
+TOKEN = re.compile(r"\\[a-zA-Z]+\s*|\\.|[{}^_&~]|\s+|.", re.S)
 # fmt: off
 SYMBOLS = {
     "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "ll": "≪", "gg": "≫",
@@ -83,7 +83,7 @@ class _Reader:
             return SPACES[token]
         if token[0] != "\\":
             return " " if token.isspace() else token.replace("'", "′")
-        name = token[1:]
+        name = token[1:].rstrip()
         if name in ("begin", "end"):
             self.argument()
             return ""

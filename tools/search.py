@@ -13,6 +13,7 @@ import html
 import json
 import posixpath
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from tools.sources import ROOT, SITE, toc
 FOLDER = "_static/search"
 ENGINE = ROOT / "tools" / "search_engine.js"
 NODE = ROOT / "tools" / "search_node.js"
+NOTICE = "/*! With MiniSearch, MIT licence: minisearch-license.txt */"
 KEPT = ".search.json"  # beside a page's document tree
 LEFT_OUT = {"book/back/bibliography", "book/back/errata"}
 #: pages that name much and explain little come after those that explain
@@ -82,10 +84,11 @@ def search_page(app: Sphinx) -> list[tuple[str, dict[str, Any], str]]:
     return [("search", {}, "search.html")]
 
 
-def _node(*arguments: str, given: Any) -> Any:
-    command = [vendor.program("node"), str(NODE), *arguments]
+def node(site: Path, command: str, given: Any) -> Any:
+    """Run the engine of a built site outside a browser: `build`, `ask` or `terms`."""
+    command_line = [vendor.program("node"), str(NODE), str(site / FOLDER), command]
     done = subprocess.run(
-        command, input=json.dumps(given), capture_output=True, text=True, check=False
+        command_line, input=json.dumps(given), capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SearchError(f"the search engine failed in node:\n{done.stderr.strip()}")
@@ -124,20 +127,19 @@ def write(doctrees: Path, site: Path = SITE, names: list[str] | None = None) -> 
         said = f"bookSearch.texts.set({json.dumps(name)}, {json.dumps(texts, ensure_ascii=False)});\n"
         _script(folder / "pages" / f"{name}.js", said)
     _words_taught(pages)
-    library = (vendor.BUILD_TOOLS / "minisearch" / "index.js").read_text(encoding="utf-8")
-    engine = folder / "engine.js"
-    _script(engine, vendor.minified(library + ENGINE.read_text(encoding="utf-8")))
-    index = _node(str(engine), "build", given=list(pages.values()))
+    library = vendor.BUILD_TOOLS / "minisearch"
+    source = (library / "index.js").read_text(encoding="utf-8") + ENGINE.read_text(encoding="utf-8")
+    _script(folder / "engine.js", f"{NOTICE}\n{vendor.minified(source)}")
+    shutil.copy(library / "LICENSE.txt", folder / "minisearch-license.txt")
+    index = node(site, "build", given=list(pages.values()))
     said = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
     _script(folder / "index.js", f"bookSearch.load({said});\n")
     return len(index["sections"])
 
 
-def ask(queries: list[str], site: Path = SITE) -> list[list[dict[str, Any]]]:
+def ask(queries: list[str], site: Path | None = None) -> list[list[dict[str, Any]]]:
     """What the built site finds for each query: pages, best first, with their hits."""
-    folder = site / FOLDER
-    found = _node(str(folder / "engine.js"), "ask", str(folder / "index.js"), given=queries)
-    return list(found)
+    return list(node(site or SITE, "ask", given=queries))
 
 
 def setup(app: Sphinx) -> None:
@@ -148,8 +150,12 @@ def setup(app: Sphinx) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     query = " ".join(sys.argv[1:] if arguments is None else arguments)
+    if not query:
+        print(__doc__.splitlines()[0])
+        return 2
     for place, page in enumerate(ask([query])[0][:10], start=1):
-        print(f"{place:>2}  {page['score']:6.1f}  {page['page']}: {page['hits'][0]['heading']}")
+        where = page["hits"][0]["heading"] or page["title"]
+        print(f"{place:>2}  {page['score']:6.1f}  {page['page']}: {where}")
     return 0
 
 

@@ -12,7 +12,7 @@ globalThis.bookSearch = (() => {
   // British spelling, plurals and endings: "normalizing" and "normalisation" are one word.
   function stem(word) {
     if (/\d/.test(word) || word.length < 4) return word;
-    let w = word.replace(/is(e[ds]?|ing|ations?|ers?)$/, "iz$1").replace(/yse([ds]?|r|rs)$/, "yze$1");
+    let w = word.replace(/is(e[ds]?|ing|ations?|ers?)$/, "iz$1").replace(/ys(e[ds]?|ing|ers?)$/, "yz$1");
     if (w.length > 4) w = w.replace(/our/, "or").replace(/tre(s?)$/, "ter$1");
     if (/(ss|x|ch|sh)es$/.test(w)) w = w.slice(0, -2);
     else if (/[^aeiou]ies$/.test(w)) w = w.slice(0, -3) + "y";
@@ -40,6 +40,7 @@ globalThis.bookSearch = (() => {
   };
   const BOOST = { heading: 3, title: 2, keywords: 4, names: 2, text: 1, code: 0.5 };
   const WEIGHTS = { prefix: 0.4, fuzzy: 0.2 };
+  const LEAST = 0.1; // of the best page's score, or a page is not listed
   const LESS = [[/^exercises$|^further reading$/i, 0.6]]; // sections that come after those that teach
 
   let mini = null, sections = [], pages = [];
@@ -89,12 +90,13 @@ globalThis.bookSearch = (() => {
       if (!groups.has(page)) groups.set(page, []);
       groups.get(page).push(hit);
     }
-    return [...groups].map(([number, hits]) => {
+    const ranked = [...groups].map(([number, hits]) => {
       hits.sort((one, other) => other.score - one.score);
       const [page, title, weight] = pages[number];
       const sum = hits.slice(0, 3).reduce((total, hit, place) => total + hit.score / 2 ** place, 0);
       return { page, title, score: sum * weight, hits };
     }).sort((one, other) => other.score - one.score);
+    return ranked.filter(({ score }) => score >= LEAST * ranked[0].score);
   }
 
   return { build, load, find, terms, WORD, texts: new Map() };

@@ -23,7 +23,7 @@ DEEPEST = 3  # headings below belong to the section that holds them
 FRONT = re.compile(r"---\n(.*?)\n---\n", re.S)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w{2,}")
 ELSEWHERE = re.compile(r"(?!bibliography|https?:)[^#]")
-COMMENT = re.compile(r"#.*|\"\"\".*?\"\"\"", re.S)
+COMMENT = re.compile(r"#[^\n]*|\"\"\".*?\"\"\"", re.S)
 #: each is a paragraph of its own
 BLOCKS = (nodes.paragraph, nodes.title, nodes.caption, nodes.math_block, nodes.row, nodes.term)
 SKIPPED = (nodes.Invisible, nodes.raw, nodes.image, predict_answer, solution_node)
