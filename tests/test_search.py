@@ -52,7 +52,7 @@ Why :math:`\theta` moves. `Link <x.html>`_
 .. code-block:: python
 
     # only a comment
-    loss = BCEWithLogitsLoss()
+    loss = BCEWithLogitsLoss()(fake.detach(), 1)
 
 Second
 ------
@@ -82,7 +82,7 @@ def test_sections_hold_what_is_read() -> None:
     assert (found.title, found.keywords) == ("A page", ["one", "two words"])
     first, second, third = found.sections
     assert (first.id, first.level, first.text) == ("a-page", 1, "Why θ moves. Link\n1/2")
-    assert first.code == "loss BCEWithLogitsLoss"
+    assert first.code == "BCEWithLogitsLoss detach"
     assert (second.heading, second.level, second.names) == ("Second", 2, "Term")
     assert third.text == "Text of the third.\nFourth\nText of the fourth."
 

@@ -21,7 +21,8 @@ from tools.predict import predict_answer
 
 DEEPEST = 3  # headings below belong to the section that holds them
 FRONT = re.compile(r"---\n(.*?)\n---\n", re.S)
-IDENTIFIER = re.compile(r"[A-Za-z_]\w{2,}")
+#: names that one looks up, such as ``detach`` in ``fake.detach()``; not a cell's own variables
+IDENTIFIER = re.compile(r"(?<=\.)[A-Za-z]\w{2,}|\b[A-Za-z]+(?:_\w+|[A-Z]\w*)")
 ELSEWHERE = re.compile(r"(?!bibliography|https?:)[^#]")
 COMMENT = re.compile(r"#[^\n]*|\"\"\".*?\"\"\"", re.S)
 #: each is a paragraph of its own
