@@ -318,7 +318,12 @@ def main(arguments: list[str] | None = None) -> int:
             vendor.vendor()
             print(f"building {len(toc())} pages", flush=True)
             build(force=options.clean)
-        except (SiteError, vendor.VendorError, redirects.RedirectError, search.SearchError) as error:
+        except (
+            SiteError,
+            vendor.VendorError,
+            redirects.RedirectError,
+            search.SearchError,
+        ) as error:
             print(error, file=sys.stderr)
             return 1
     for line in [*reading.table(SITE, [page.name for page in chapters()]), *costly()]:

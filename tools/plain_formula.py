@@ -1,4 +1,4 @@
-r"""A formula's TeX in plain characters, for where no formula can be set: ``p_\theta(x)`` is p_θ(x)."""
+r"""Formulas in plain characters, for where none can be set: ``p_\theta(x)`` becomes p_θ(x)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ SYMBOLS = {
     "bmod": " mod ", "quad": " ", "qquad": " ",
 }
 # fmt: on
-SPACES = {r"\,": " ", r"\!": "", r"\|": "‖", r"\;": " ", r"\:": " ", r"\ ": " ", r"\\": "; ", "&": "", "~": " "}
+SPACES = {
+    r"\,": " ",
+    r"\!": "",
+    r"\|": "‖",
+    r"\;": " ",
+    r"\:": " ",
+    r"\ ": " ",
+    r"\\": "; ",
+    "&": "",
+    "~": " ",
+}
 EDGE = "\0"  # of a function's name: a space between letters, nothing elsewhere
 ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307"}
 FRACTIONS = {"frac", "tfrac", "dfrac"}

@@ -1,10 +1,11 @@
 """The site's search: python -m tools.search WORDS prints what the built site finds.
 
-What of each page is searched is taken from its document tree when Sphinx writes the page (`tools.search_text`),
-and kept beside the trees, so that a page which is not built again keeps its own. :func:`write` then makes, in
-``_static/search``, the engine (MiniSearch and ``tools/search_engine.js``), the index, which node makes with that very
-engine, and the text of each page for excerpts. All are scripts that a page loads when the reader begins to search,
-from a server or from a folder.
+What of each page is searched is taken from its document tree when Sphinx writes the page
+(`tools.search_text`), and kept beside the trees, so that a page which is not built again keeps its
+own. :func:`write` then makes, in ``_static/search``, the engine (MiniSearch and
+``tools/search_engine.js``), the index, which node makes with that very engine, and the text of
+each page for excerpts. All are scripts that a page loads when the reader begins to search, from a
+server or from a folder.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.builders.html import StandaloneHTMLBuilder
 
 from tools import vendor
 from tools.search_text import document, keywords
@@ -67,7 +69,9 @@ def keep_text(
     words = keywords(source)
     if words:
         content = html.escape(", ".join(words))
-        context["metatags"] = f'{context.get("metatags", "")}\n<meta name="keywords" content="{content}">'
+        context["metatags"] = (
+            f'{context.get("metatags", "")}\n<meta name="keywords" content="{content}">'
+        )
     found = document(doctree, source)
     if found is not None:
         path = _kept(Path(app.doctreedir), pagename)
@@ -77,7 +81,8 @@ def keep_text(
 
 def replace_sphinx_search(app: Sphinx) -> None:
     """Sphinx makes neither its index nor its page of results."""
-    app.builder.search = False
+    if isinstance(app.builder, StandaloneHTMLBuilder):
+        app.builder.search = False
 
 
 def search_page(app: Sphinx) -> list[tuple[str, dict[str, Any], str]]:
@@ -114,17 +119,21 @@ def _words_taught(pages: dict[str, dict[str, Any]]) -> None:
 def write(doctrees: Path, site: Path = SITE, names: list[str] | None = None) -> int:
     """Write engine, index and texts of the site; returns the number of sections."""
     folder = site / FOLDER
+    names = toc() if names is None else names
     pages: dict[str, dict[str, Any]] = {}
-    for name in names if names is not None else toc():
+    for name in names:
         path = _kept(doctrees, name)
         if name in LEFT_OUT:
             continue
         if not path.is_file():
             raise SearchError(f"{name} has left no text for the search: build every page again")
         page = json.loads(path.read_text(encoding="utf-8"))
-        pages[name] = {"name": name, "weight": WEIGHT.get(name, 1), **page}
+        topic = "" if name == names[0] else page["title"]  # the first is named after the book
+        pages[name] = {"name": name, "topic": topic, "weight": WEIGHT.get(name, 1), **page}
         texts = {section["id"]: section["text"] for section in page["sections"] if section["text"]}
-        said = f"bookSearch.texts.set({json.dumps(name)}, {json.dumps(texts, ensure_ascii=False)});\n"
+        said = (
+            f"bookSearch.texts.set({json.dumps(name)}, {json.dumps(texts, ensure_ascii=False)});\n"
+        )
         _script(folder / "pages" / f"{name}.js", said)
     _words_taught(pages)
     library = vendor.BUILD_TOOLS / "minisearch"

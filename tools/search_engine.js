@@ -40,6 +40,7 @@ globalThis.bookSearch = (() => {
   };
   const BOOST = { heading: 3, title: 2, keywords: 4, names: 2, text: 1, code: 0.5 };
   const WEIGHTS = { prefix: 0.4, fuzzy: 0.2 };
+  const PAGE = 0.5; // of the words that a query shares with a section and with its page, how much the latter counts
   const LEAST = 0.1; // of the best page's score, or a page is not listed
   const LESS = [[/^exercises$|^further reading$/i, 0.6]]; // sections that come after those that teach
 
@@ -60,7 +61,7 @@ globalThis.bookSearch = (() => {
         mini.add({
           id: made.sections.length,
           heading: first ? "" : section.heading,
-          title: page.title,
+          title: page.topic,
           keywords: first ? page.keywords.join(", ") : "",
           text: section.text, names: section.names, code: section.code,
         });
@@ -84,13 +85,16 @@ globalThis.bookSearch = (() => {
     const groups = new Map();
     for (const { id, score, queryTerms, match } of found) {
       const [page, place, heading] = sections[id];
-      const seen = words.filter((list) => list.some((term) => queryTerms.includes(term))).length;
+      const seen = words.map((list) => list.some((term) => queryTerms.includes(term)));
       const less = LESS.find(([pattern]) => pattern.test(heading))?.[1] ?? 1;
-      const hit = { id: place, heading, first: heading === "", terms: Object.keys(match), score: score * (seen / words.length) ** 2 * less };
+      const hit = { id: place, heading, first: heading === "", terms: Object.keys(match), seen, score: score * less };
       if (!groups.has(page)) groups.set(page, []);
       groups.get(page).push(hit);
     }
+    const share = (seen) => seen.filter(Boolean).length / seen.length;
     const ranked = [...groups].map(([number, hits]) => {
+      const whole = share(words.map((_, number) => hits.some((hit) => hit.seen[number])));
+      for (const hit of hits) hit.score *= (share(hit.seen) * (1 - PAGE) + whole * PAGE) ** 2;
       hits.sort((one, other) => other.score - one.score);
       const [page, title, weight] = pages[number];
       const sum = hits.slice(0, 3).reduce((total, hit, place) => total + hit.score / 2 ** place, 0);

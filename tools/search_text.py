@@ -1,7 +1,8 @@
 """What of a page is searched: its sections and the glossary's terms, in plain characters.
 
-Prose, captions, tables and formulas are text, shown in excerpts; of code only the words count. What a cell printed
-is left out, and so are answers of predictions and solutions: the reader commits first.
+Prose, captions, tables and formulas are text, shown in excerpts; of code the names count that one
+looks up. What a cell printed is left out, and so are solutions and the answers of predictions: the
+reader commits first.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ ELSEWHERE = re.compile(r"(?!bibliography|https?:)[^#]")
 COMMENT = re.compile(r"#[^\n]*|\"\"\".*?\"\"\"", re.S)
 #: each is a paragraph of its own
 BLOCKS = (nodes.paragraph, nodes.title, nodes.caption, nodes.math_block, nodes.row, nodes.term)
-SKIPPED = (nodes.Invisible, nodes.raw, nodes.image, predict_answer, solution_node)
+SKIPPED = (
+    nodes.Invisible,
+    nodes.image,
+    nodes.literal_block,
+    nodes.raw,
+    addnodes.glossary,
+    predict_answer,
+    solution_node,
+)
 
 
 @dataclass
@@ -36,7 +45,6 @@ class Section:
 
     id: str
     heading: str
-    level: int
     text: str = ""  # paragraphs, one a line
     code: str = ""  # words of code
     names: str = ""  # titles of statements, and terms in bold
@@ -70,9 +78,7 @@ def _pieces(node: nodes.Node, printed: bool = False) -> Iterator[str]:
     if isinstance(node, nodes.title) and _is_statement(node.parent):
         yield f"\n{_name(node.parent)}.\n"
         return
-    if isinstance(node, nodes.literal_block | addnodes.glossary) or isinstance(
-        node, SKIPPED
-    ):
+    if isinstance(node, SKIPPED):
         return
     if isinstance(node, nodes.Text):
         if not printed:
@@ -156,9 +162,11 @@ def _terms(parts: list[nodes.Node]) -> Iterator[Section]:
                 continue
             heading = ", ".join(text(term) for term in terms)
             said = list(item.findall(nodes.definition))
-            links = (link.get("refuri", "") for part in said for link in part.findall(nodes.reference))
+            links = (
+                link.get("refuri", "") for part in said for link in part.findall(nodes.reference)
+            )
             taught = next((link for link in links if ELSEWHERE.match(link)), "")
-            yield Section(terms[0]["ids"][0], heading, 2, text(*said), taught=taught)
+            yield Section(terms[0]["ids"][0], heading, text(*said), taught=taught)
 
 
 def sections(document: nodes.Node, level: int = 0) -> Iterator[Section]:
@@ -170,14 +178,11 @@ def sections(document: nodes.Node, level: int = 0) -> Iterator[Section]:
             yield Section(
                 child["ids"][0],
                 heading,
-                level + 1,
                 text(*parts),
                 _code(parts),
                 _names(parts),
             )
-            yield from _terms(
-                [p for part in parts for p in part.findall(addnodes.glossary)]
-            )
+            yield from _terms([p for part in parts for p in part.findall(addnodes.glossary)])
             if level + 1 < DEEPEST:
                 yield from sections(child, level + 1)
 
