@@ -165,9 +165,7 @@ PAGES = {
         [],
         [
             Section("glossary", "Glossary", ""),
-            Section(
-                "term-x", "covering", 2, "Also Helvetica, full house. See.", "", "", "two.html"
-            ),
+            Section("term-x", "covering", "Also Helvetica, full house. See.", "", "", "two.html"),
         ],
     ),
 }
