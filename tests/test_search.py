@@ -45,6 +45,8 @@ PAGE = r"""
 A page
 ======
 
+*You need:* another page.
+
 Why :math:`\theta` moves. `Link <x.html>`_
 
 .. math:: \tfrac12

@@ -104,13 +104,18 @@ def text(*parts: nodes.Node) -> str:
     return "\n".join(line for line in lines if line)
 
 
+def _is_head(node: nodes.Node) -> bool:
+    """Whether it names the pages that a chapter needs: they are not what it teaches."""
+    return isinstance(node, nodes.paragraph) and "You need:" in node.astext()
+
+
 def _own(section: nodes.section, level: int) -> Iterator[nodes.Node]:
     """What belongs to a section, with that of the headings below the deepest."""
     for child in section.children:
         if isinstance(child, nodes.section):
             if level == DEEPEST:
                 yield from child.children
-        elif not isinstance(child, nodes.title):
+        elif not isinstance(child, nodes.title) and not _is_head(child):
             yield child
 
 

@@ -42,7 +42,8 @@
         if (found.length) marks.push({ from: match.index, to: match.index + match[0].length, found });
       }
       const different = new Set(marks.flatMap((mark) => mark.found)).size;
-      if (!best || different > best.different) best = { paragraph, marks, different };
+      const worth = different + (paragraph.length < LENGTH / 3 ? 0 : 0.5); // prose before titles
+      if (!best || worth > best.worth) best = { paragraph, marks, worth };
     }
     const { paragraph, marks } = best;
     let from = Math.max(0, (marks[0]?.from ?? 0) - LENGTH / 3);

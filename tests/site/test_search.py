@@ -111,7 +111,7 @@ def focused(page: Any) -> str:
 
 @pytest.mark.browser
 def test_by_keyboard_alone(page: Any) -> None:
-    opener = page.locator(".search-open:visible")
+    opener = page.locator(".search-open:visible").first
     opener.focus()
     page.keyboard.press("Enter")
     assert focused(page) == "book-search-field"
@@ -248,7 +248,7 @@ def test_without_a_script(chromium: Any, address: str) -> None:
     context = chromium.new_context(java_script_enabled=False)
     opened = context.new_page()
     opened.goto(f"{address}/{PAGE}.html")
-    opened.locator(".search-open:visible").click()
+    opened.locator(".search-open:visible").first.click()
     opened.wait_for_url("**/search.html")
     assert "needs JavaScript" in opened.locator("main").inner_text()
     context.close()
