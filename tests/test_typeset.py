@@ -11,7 +11,7 @@ from fontTools.ttLib import TTFont
 from tools import formulas, vendor
 from tools.formulas import Formula, FormulaError, Made
 
-HEAD = "<html><head><title>t</title></head><body>"
+HEAD = '<html><head><link href="_static/book.css"></head><body>'
 LINE = r'<span class="math notranslate nohighlight">\(%s\)</span>'
 BLOCK = r'<div class="math notranslate nohighlight" id="equation-x">%s\[%s\]</div>'
 NUMBER = '<span class="eqno">(3)<a class="headerlink" href="#equation-x">#</a></span>'
@@ -49,9 +49,9 @@ def test_formulas_are_boxes_mathml_and_tex(site: Path) -> None:
     assert r'<annotation encoding="application/x-tex">p&lt;\mathbb R</annotation>' in page
     assert page.count("<mjx-math aria-hidden") == 1
     assert not re.search(r"data-|mathvariant|\\\(", page)
-    assert 'href="_static/formulas-' in page
+    assert 'href="_static/type-' in page
     page = read(site, "book/page")
-    assert 'href="../_static/formulas-' in page
+    assert 'href="../_static/type-' in page
     assert page.count("formula wide") == 0  # it fits a phone: one version
     assert page.count('class="formula"') == 1
     assert page.count(NUMBER) == 1
@@ -67,11 +67,11 @@ def test_a_second_build_changes_nothing(site: Path) -> None:
 
 def test_a_page_that_changed_takes_the_others_style_along(site: Path) -> None:
     formulas.render(site)
-    old = re.search(r"formulas-\w+", read(site, "index"))
+    old = re.search(r"type-\w+", read(site, "index"))
     write(site, "book/page", LINE % r"\mathfrak g\oplus\heartsuit")
     formulas.render(site)
     pages = read(site, "index") + read(site, "book/page")
-    new = set(re.findall(r"formulas-\w+", pages))
+    new = set(re.findall(r"type-\w+", pages))
     assert len(new) == 1
     assert old is not None
     assert new != {old[0]}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-import logging
 import os
 import re
 import shutil
@@ -24,22 +23,19 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from fontTools import subset
-from fontTools.ttLib import TTFont
 from sphinx.application import Sphinx
 from sphinx.ext import mathjax
 
-from tools import vendor
+from tools import typeface, vendor
 from tools.sources import BUILD, SITE
 
 COLUMNS = (34, 22)  # em: the text column on a desk, and on a phone of 390 pixels
 #: em of a version that its column can no longer hold at the smallest size of book.css
 LIMITS = (46, 27)
-logging.getLogger("fontTools.subset").setLevel(logging.ERROR)  # of tables it leaves out
 MADE = BUILD / "formulas.json"  # what the last build set
 SCRIPT = Path(__file__).with_name("typeset.cjs")
 FONTS = vendor.BUILD_TOOLS / "@mathjax/mathjax-newcm-font/chtml/woff2"
-STYLE = "formulas"  # _static/formulas-DIGEST/, the style sheet and its fonts
+STYLE = "type"  # _static/type-DIGEST/: a style sheet and the fonts of formulas and text
 
 INLINE = re.compile(r'(<span class="math notranslate nohighlight">)\\\((.*?)\\\)</span>', re.S)
 DISPLAY = re.compile(
@@ -51,6 +47,7 @@ DONE = re.compile(
     r'<math\b([^>]*)>(?:(?!</math>).)*?<annotation encoding="application/x-tex">(.*?)</annotation>',
     re.S,
 )
+TAG = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.S)
 LINK = re.compile(rf'\s*<link rel="stylesheet" href="[^"]*_static/{STYLE}-[^"]*">\n?')
 FACE = re.compile(
     r"@font-face[^{]*\{[^}]*?font-family: ([\w-]+);[^}]*?url\(\"\./([^\"]+)\"\)[^}]*\}"
@@ -218,17 +215,8 @@ def _style(css: str, used: str, folder: Path) -> str:
     def face(match: re.Match[str]) -> str:
         family, name = match[1], match[2]
         asked = re.search(rf"font-family: [^;}}]*\b{family}\b(?!-)", css.replace(match[0], ""))
-        font = TTFont(FONTS / name, recalcTimestamp=False)  # the same bytes each time
-        here = characters & set(font.getBestCmap())
-        if not (asked and here):
+        if not asked or not typeface.cut(FONTS / name, folder / name, characters):
             return ""
-        options = subset.Options()
-        options.flavor, options.layout_features = "woff2", []
-        options.notdef_outline = options.glyph_names = options.hinting = False
-        cutter = subset.Subsetter(options)
-        cutter.populate(unicodes=here)
-        cutter.subset(font)
-        subset.save_font(font, str(folder / name), options)
         source = f'url("{name}") format("woff2")'
         return f"@font-face{{font-family:{family};font-display:block;src:{source}}}"
 
@@ -279,8 +267,9 @@ def render(site: Path = SITE, complain: Callable[[str], Any] = print) -> int:
     scratch = site / "_static" / f"{STYLE}.part"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    style = _style(css, html.unescape(used), scratch)
-    (scratch / "formulas.css").write_text(style, encoding="utf-8")
+    characters = {ord(c) for page in pages.values() for c in html.unescape(TAG.sub("", page))}
+    style = typeface.faces(characters, scratch) + _style(css, html.unescape(used), scratch)
+    (scratch / "type.css").write_text(style, encoding="utf-8")
     digest = hashlib.sha256()
     for file in sorted(scratch.iterdir()):
         digest.update(file.name.encode() + file.read_bytes())
@@ -293,8 +282,8 @@ def render(site: Path = SITE, complain: Callable[[str], Any] = print) -> int:
     for path, text in pages.items():
         count += sum(1 for _ in _formulas(text))
         new = LINK.sub("", _page(text, made))
-        if "<mjx-container" in new:
-            address = os.path.relpath(folder / "formulas.css", path.parent)
+        if "book.css" in new:  # a page of the book, not one that only leads on
+            address = os.path.relpath(folder / "type.css", path.parent)
             link = f'<link rel="stylesheet" href="{address}">'
             new = new.replace("</head>", f"{link}\n</head>", 1)
         if new != text:

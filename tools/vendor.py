@@ -69,6 +69,39 @@ PACKAGES = (
         BUILD_TOOLS,
     ),
     Package(
+        "@fontsource-variable/source-serif-4",
+        "5.3.1",
+        "sha512-4Rtay22SC4lMvw11r/+9kxANB6P3M0X8s1NudBC2v0J1KU2y3DcMoNcT3lBoZ/CqLirzf+StlO6UlJilyrvaUg==",
+        tuple(
+            (f"files/source-serif-4-{script}-wght-{style}.woff2", "fonts")
+            for script in ("latin", "greek")
+            for style in ("normal", "italic")
+        ),
+        BUILD_TOOLS,
+    ),
+    Package(
+        "@fontsource-variable/source-sans-3",
+        "5.3.1",
+        "sha512-u0p5Z/PM2e1uxYOMiodLM6NVzxHwULcB6Oi7QSr2WU/sdoLBFP/BeOZ3YYHeJ6rHsjPZA1nZweZVaV7sf2MAyQ==",
+        tuple(
+            (f"files/source-sans-3-{script}-wght-{style}.woff2", "fonts")
+            for script in ("latin", "greek")
+            for style in ("normal", "italic")
+        ),
+        BUILD_TOOLS,
+    ),
+    Package(
+        "@fontsource/source-code-pro",
+        "5.3.1",
+        "sha512-qsJEkwJWXYP/9clmtt3BsIlZ+Lr4cuRgNAgu0vyZdCgESMRMhRkAmEFFHHNM81VdeURqg5D5+Rr3bALDFav78A==",
+        tuple(
+            (f"files/source-code-pro-{script}-{weight}-normal.woff2", "fonts")
+            for script in ("latin", "greek")
+            for weight in (400, 700)
+        ),
+        BUILD_TOOLS,
+    ),
+    Package(
         "uglify-js",
         "3.19.3",
         "sha512-v3Xu+yuwBXisp6QYTcH4UbH+xYJXqnq2m/LtQVWKWzYc1iehYnLixoQDN9FH6/j9/oybfd6W9Ghwkl8+UMKTKQ==",
