@@ -171,6 +171,30 @@ def test_page_opens_from_a_file(site: Path, context: Any) -> None:
     visit.page.close()
 
 
+COPY = """() => {
+  const formula = document.querySelector('.bd-article p > span.math');
+  const range = document.createRange();
+  range.setStart(formula.parentElement, 0);
+  range.setEnd(formula.querySelector('mjx-c').firstChild, 1);  // inside: it is taken whole
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  const event = new ClipboardEvent('copy', { clipboardData: new DataTransfer(), cancelable: true });
+  document.dispatchEvent(event);
+  return [event.clipboardData.getData('text/plain'), formula.querySelector('annotation').textContent];
+}"""
+
+
+@pytest.mark.browser
+def test_formulas_are_copied_as_tex(address: str, context: Any) -> None:
+    visit = Visit(context, f"{address}/book/theory/f-gan.html")
+    copied, tex = visit.page.evaluate(COPY)
+    assert copied.rstrip().endswith(f"${tex}$")
+    assert copied.count("$") == 2 * visit.page.evaluate(
+        "getSelection().getRangeAt(0).cloneContents().querySelectorAll('.math').length"
+    )
+    visit.page.close()
+
+
 @pytest.mark.browser
 def test_print_shows_the_text_alone(address: str, context: Any) -> None:
     visit = Visit(context, f"{address}/{toc()[1]}.html")
