@@ -180,7 +180,8 @@ COPY = """() => {
   getSelection().addRange(range);
   const event = new ClipboardEvent('copy', { clipboardData: new DataTransfer(), cancelable: true });
   document.dispatchEvent(event);
-  return [event.clipboardData.getData('text/plain'), formula.querySelector('annotation').textContent];
+  const tex = formula.querySelector('annotation').textContent;
+  return [event.clipboardData.getData('text/plain'), tex];
 }"""
 
 
