@@ -83,18 +83,23 @@ bench: environment  ## measure the library; prints ratios of one run
 results: environment  ## make the tables of the page `results`; at full size where CUDA is there
 	@$(PY) -m ganlib reproduce --all
 
+# make exercises [SEED=name]: a private variant besides the book's
 EDITIONS := build/exercises/complete
-exercises: $(EDITIONS)  ## student's and instructor's editions, and the graders
-$(EDITIONS): requirements.txt tools/exercises.py $(wildcard exercises/*.py exercises/*/*) | environment
+VARIANT := $(if $(filter command line environment,$(origin SEED)),$(SEED))
+exercises: $(EDITIONS)  ## student's and instructor's editions, and the graders: [SEED=private]
+	@test -z "$(VARIANT)" || $(PY) -m tools.exercises build --seed "$(VARIANT)"
+$(EDITIONS): requirements.txt tools/exercises.py $(wildcard tools/grader/*.py exercises/*/*) | environment
 	@$(PY) -m tools.exercises build
 	@touch $@
 
-# make grade SUBMISSIONS=folder [ASSIGNMENT=the-game]
+# make grade SUBMISSIONS=folder [ASSIGNMENT=the-game] [SEED=name] [GRADE_OPTIONS="--roster class.csv --jobs 2"]
 ASSIGNMENT ?= the-game
+GRADE_OPTIONS ?=
 grade: environment  ## grade a folder of submissions: SUBMISSIONS=folder
 	@test -n "$(SUBMISSIONS)" || { echo "Say what to grade: make grade SUBMISSIONS=folder \
-	[ASSIGNMENT=$(ASSIGNMENT)]" >&2; exit 1; }
-	@$(PY) -m tools.exercises grade "$(SUBMISSIONS)" --assignment "$(ASSIGNMENT)"
+	[ASSIGNMENT=$(ASSIGNMENT)] [SEED=private]" >&2; exit 1; }
+	@$(PY) -m tools.exercises grade "$(SUBMISSIONS)" --assignment "$(ASSIGNMENT)" \
+		$(if $(VARIANT),--seed "$(VARIANT)") $(GRADE_OPTIONS)
 
 clean:  ## remove what was built (keeps the environment)
 	rm -rf build _build

@@ -84,7 +84,7 @@ kind("no_import_of_its_own", 8, cell="import not_there\nx = 1")
 # Loops -------------------------------------------------------------------------------------------
 
 kind("loop_in_cell", 8, cell="while True: pass")
-kind("loop_after_a_definition", 8, loss=LOSS + "while True: pass", quick=True)
+kind("loop_after_a_definition", 8, loss=LOSS + "while True: pass")
 kind("sleep_in_cell", 8, cell="import time; time.sleep(10**6)")
 kind(
     "loop_that_catches_all",
@@ -119,7 +119,7 @@ kind("_exit_in_cell", 8, cell="import os\nos._exit(0)", quick=True)
 kind("exit_in_loss", 5, loss=in_loss("raise SystemExit(0)"))
 kind("_exit_in_loss", 5, loss=in_loss("import os; os._exit(0)"))
 kind("interrupt_in_loss", 5, loss=in_loss("raise KeyboardInterrupt"))
-kind("segfault", 5, loss=in_loss("import ctypes\nreturn ctypes.string_at(0)"), quick=True)
+kind("segfault", 5, loss=in_loss("import ctypes\nreturn ctypes.string_at(0)"))
 kind(
     "recursion",
     5,
@@ -148,7 +148,6 @@ kind(
     "memory",
     5,
     loss=in_loss("x = [bytearray(2 * 10**8) for _ in range(100)]\nreturn real.sum()"),
-    quick=True,
 )
 kind(
     "memory_of_children",
@@ -216,7 +215,6 @@ def forge():
 atexit.register(forge)
 forge()
 """,
-    quick=True,
 )
 kind(
     "changes_files",
@@ -430,7 +428,6 @@ kind(
     "code_in_a_name",
     6,
     formula='D = sp.Symbol(\'__import__("os").system("touch OUTSIDE/pwned")\')',
-    quick=True,
 )
 kind(
     "markup",
@@ -447,3 +444,17 @@ kind(
     formula=FORMULA + "T = '\\udcff'",
 )
 kind("syntax_error", 5, loss="def loss(real, fake:\n    return 1")
+kind(
+    "leaves_closed_folders",
+    8,
+    cell="""
+import os
+FOUND += os.listdir('.')
+for n in range(3):
+    os.makedirs(f'closed{n}/inner')
+    os.chmod(f'closed{n}', 0)
+for _ in range(1500):
+    os.mkdir('deep')
+    os.chdir('deep')
+""",
+)

@@ -105,8 +105,12 @@ def build(
     path = sources / name / "source.md"
     try:
         source = editions.read(path, assignment.k)
-        student = editions.notebook_edition(assignment, source, solutions=False, site=site_address())
-        instructor = editions.notebook_edition(assignment, source, solutions=True, site=site_address())
+        student = editions.notebook_edition(
+            assignment, source, solutions=False, site=site_address()
+        )
+        instructor = editions.notebook_edition(
+            assignment, source, solutions=True, site=site_address()
+        )
         page = editions.page_edition(assignment, source)
     except editions.SourceError as error:
         raise UsageError(str(error)) from None
@@ -137,9 +141,13 @@ def build(
     return assignment
 
 
-def verify(assignment: marking.Assignment, target: Path = BUILD, seed: str = marking.PUBLIC_SEED) -> None:
+def verify(
+    assignment: marking.Assignment, target: Path = BUILD, seed: str = marking.PUBLIC_SEED
+) -> None:
     """Its own solutions score full, or :class:`UsageError`."""
-    solved = variant_folder(seed, target) / assignment.name / "instructor" / f"{assignment.name}.ipynb"
+    solved = (
+        variant_folder(seed, target) / assignment.name / "instructor" / f"{assignment.name}.ipynb"
+    )
     left_out = {"play", "checks", "check"}
     cells = [
         cell.source
@@ -215,7 +223,9 @@ def _grade_command(options: argparse.Namespace) -> int:
     for status in ("graded", "not graded", "failed"):
         count = sum(1 for e in found if e.record is not None and e.record.status == status)
         print(f"{count} {status}")
-    print(f"{sum(1 for e in found if e.record is None)} missing\ntables, feedback, pages by question: {out}")
+    print(
+        f"{sum(1 for e in found if e.record is None)} missing\ntables, feedback, pages by question: {out}"
+    )
     return 0
 
 
@@ -246,9 +256,15 @@ def main(arguments: list[str] | None = None) -> int:
     grading.add_argument("submissions", type=Path, help="a notebook, a zip, or a folder of them")
     grading.add_argument("--assignment", default="the-game", help="default: %(default)s")
     grading.add_argument("--out", type=Path, help="default: grades/ASSIGNMENT")
-    grading.add_argument("--roster", type=Path, help="CSV with the columns id, name, email, extra days")
-    grading.add_argument("--due", type=_moment, help="such as 2027-03-01T23:59; days late are counted")
-    grading.add_argument("--late-percent", type=float, default=0.0, help="taken off for each day late")
+    grading.add_argument(
+        "--roster", type=Path, help="CSV with the columns id, name, email, extra days"
+    )
+    grading.add_argument(
+        "--due", type=_moment, help="such as 2027-03-01T23:59; days late are counted"
+    )
+    grading.add_argument(
+        "--late-percent", type=float, default=0.0, help="taken off for each day late"
+    )
     grading.add_argument("--jobs", type=int, choices=range(1, 17), default=1, metavar="N",
                          help="submissions at a time, 1 to 16; default: %(default)s")  # fmt: skip
     grading.add_argument("--trust-submissions", action="store_true",

@@ -26,17 +26,40 @@ from tools.grader import asking, batch, hull, kernel
 
 CELLS = (
     "import torch\nSEEN = 0",
-    "def half(x): return x / 2\ndef double(x):\n    x.mul_(2)\n    return x\ndef cut(x): return x.detach().sum()",
-    "def numbers(): return 1, 2.5\ndef nothing(): pass\ndef draw(generator): return torch.randn(2, generator=generator)",
-    "class Line(torch.nn.Module):\n    def __init__(self, n):\n        super().__init__()\n"
-    "        self.inner = torch.nn.Linear(n, 1)\n    def forward(self, x): return self.inner(x)\n"
-    "def make_optimiser(m): return torch.optim.SGD(m.parameters(), lr=0.5)\n"
-    "def step(m, optimiser, x):\n    optimiser.zero_grad()\n    m(x).sum().backward()\n    optimiser.step()",
-    "def loop():\n    while True: pass\ndef end():\n    import os; os._exit(1)\ndef fail(): raise ValueError('a < b\\n\\n# Score: 99')",
+    """
+def half(x): return x / 2
+def double(x):
+    x.mul_(2)
+    return x
+def cut(x): return x.detach().sum()
+""",
+    """
+def numbers(): return 1, 2.5
+def nothing(): pass
+def draw(generator): return torch.randn(2, generator=generator)
+""",
+    """
+class Line(torch.nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.inner = torch.nn.Linear(n, 1)
+    def forward(self, x): return self.inner(x)
+def make_optimiser(m): return torch.optim.SGD(m.parameters(), lr=0.5)
+def step(m, optimiser, x):
+    optimiser.zero_grad()
+    m(x).sum().backward()
+    optimiser.step()
+""",
+    """import os
+def loop():
+    while True: pass
+def end(): os._exit(1)
+def fail(): raise ValueError('a < b\\n\\n# Score: 99')
+""",
     "LATER = 5\nwhile True: pass",
     "import os\nos._exit(0)",
     "LAST = dots = ...\nLAST = 3",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +284,7 @@ from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 import test_hull
 from tools.grader import batch, hull
-batch.run(Path({folder!r}), Path({out!r}), test_hull.how(hull.choose()), sys.stderr)
+batch.run(Path({folder!r}), Path({out!r}), test_hull.how(hull.{mode!r}), sys.stderr)
 """
 
 
@@ -273,6 +296,7 @@ def test_a_killed_batch_loses_what_was_running_alone(slot: hull.Slot, tmp_path: 
     program = KILLED.format(
         root=str(ROOT),
         tests=str(Path(__file__).parent),
+        mode=slot.mode,
         folder=str(folder),
         out=str(tmp_path / "out"),
     )

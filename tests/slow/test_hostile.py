@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from frames import fuzz, noise
 from hostile import KINDS
 from hostile_machine import Way, check, ways
 
@@ -21,3 +22,7 @@ def test_strangers_lose_their_own_marks_alone(way: Way, tmp_path: Path) -> None:
     if report["problems"]:
         pytest.skip(f"{report['mode']}: {'; '.join(report['problems'])}")
     check(report)
+
+
+def test_whatever_comes_is_a_value_or_no_answer() -> None:
+    assert set(fuzz(100_000, noise, 2)) == {"value", "Bad", "Gone"}

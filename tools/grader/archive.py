@@ -15,7 +15,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What the grader imports to mark one submission.
-NEEDED = ("torch", "numpy", "sympy", "mpmath", "ipython", "matplotlib", "matplotlib-inline", "jupytext", "nbformat", "PyYAML")
+NEEDED = (
+    "torch",
+    "numpy",
+    "sympy",
+    "mpmath",
+    "ipython",
+    "matplotlib",
+    "matplotlib-inline",
+    "jupytext",
+    "nbformat",
+    "PyYAML",
+)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 SETUP = """#!/usr/bin/env bash
 # Run once, as root, when the image is built.

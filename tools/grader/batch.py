@@ -361,6 +361,8 @@ def run(
     (out / "results").mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)
     earlier = {record.key: record for record in records(out) if record.status == "graded"}
+    if progress is not None:
+        progress.write(f"{len(paths)} files; strangers' code is shut in by {how.mode}\n")
     bar = Progress(len(paths), progress)
     done: dict[Path, Record] = {}
     slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()

@@ -43,7 +43,9 @@ class Grader:
             return f"{name} {kind}; it must be one number."
 
         def same(want):
-            return len(got) == len(want) and all(abs(x - y) <= case["rel"] * max(1, abs(y)) for x, y in zip(got, want))
+            return len(got) == len(want) and all(
+                abs(x - y) <= case["rel"] * max(1, abs(y)) for x, y in zip(got, want)
+            )
 
         if same(case["right"]):
             return ""

@@ -30,13 +30,13 @@ class Course:
 
     def to_run(self, cells: tuple[str, ...]) -> tuple[str, ...]:
         """The cells that are worth running: no checks, no unchanged figures; numbers kept."""
-        figures = {
-            c.source.strip() for c in self.edition.cells if "play" in editions.tags(c)
-        }
+        figures = {c.source.strip() for c in self.edition.cells if "play" in editions.tags(c)}
 
         def keep(cell: str) -> bool:
             text = cell.strip()
-            checks = text.startswith(CHECKS_TITLE) or (text.startswith("grader.check(") and "\n" not in text)
+            checks = text.startswith(CHECKS_TITLE) or (
+                text.startswith("grader.check(") and "\n" not in text
+            )
             return not checks and text not in figures
 
         return tuple(cell if keep(cell) else "" for cell in cells)

@@ -39,7 +39,9 @@ from tools.grader.marking import Assignment
 from tools.grader.questions import Case, Constants
 
 #: A cross reference with its own words, as in {doc}`The game </book/theory/the-game>`.
-ROLE = re.compile(r"\{(?P<role>doc|ref|numref|prf:ref|eq|term)\}`(?P<title>[^`<]+?)\s*<(?P<target>[^`>]*)>`")
+ROLE = re.compile(
+    r"\{(?P<role>doc|ref|numref|prf:ref|eq|term)\}`(?P<title>[^`<]+?)\s*<(?P<target>[^`>]*)>`"
+)
 BARE_ROLE = re.compile(r"\{[a-z:]+\}`[^`]*`")
 CONSTANT = re.compile(r"\{\{\s*(\w+(?:\s*[+*]\s*\w+)*)\s*\}\}")
 WORDS = "*Write your answer here.*"
@@ -72,15 +74,21 @@ def read(path: Path, k: Constants) -> NotebookNode:
             for sign, name in zip(re.findall(r"[+*]", found[1]), names[1:], strict=True):
                 value = value + getattr(k, name) if sign == "+" else value * getattr(k, name)
         except AttributeError as error:
-            raise SourceError(f"{path}: {found[0]}: the variant has no such constant ({error})") from None
+            raise SourceError(
+                f"{path}: {found[0]}: the variant has no such constant ({error})"
+            ) from None
         return str(value)
 
-    notebook = jupytext.reads(CONSTANT.sub(constant, path.read_text(encoding="utf-8")), fmt="md:myst")
+    notebook = jupytext.reads(
+        CONSTANT.sub(constant, path.read_text(encoding="utf-8")), fmt="md:myst"
+    )
     known = {"hint", "answer", "rubric", "play"}
     for question, cell in by_question(notebook):
         strange = set(tags(cell)) - known
         if strange:
-            raise SourceError(f"{path}: question {question or 'none'}: unknown tag {strange.pop()!r}")
+            raise SourceError(
+                f"{path}: question {question or 'none'}: unknown tag {strange.pop()!r}"
+            )
         if "rubric" in tags(cell) and "points" not in cell.metadata:
             raise SourceError(f"{path}: question {question}: its rubric names no points")
     return notebook
@@ -187,7 +195,11 @@ def notebook_edition(
 ) -> NotebookNode:
     """The student's notebook, or with ``solutions`` the instructor's."""
     made = nbformat.v4.new_notebook()
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
     made.metadata["assignment"] = assignment.name
     found = {part.name: part for part in parts(source)}
     last = {question: cell for question, cell in by_question(source) if "answer" in tags(cell)}
@@ -248,12 +260,18 @@ def linked(text: str, site: str) -> str:
 def checks_cell(assignment: Assignment) -> NotebookNode:
     """The cell that defines ``grader``: a module's text and the public numbers, nothing else."""
     cases = {
-        q.name: [as_data(case) for case in q.cases(assignment.k)] for q in assignment.questions if q.cases
+        q.name: [as_data(case) for case in q.cases(assignment.k)]
+        for q in assignment.questions
+        if q.cases
     }
     module = Path(checks.__file__).read_text(encoding="utf-8")
-    code = f"{CHECKS_TITLE}\n{module}\n\ngrader = Grader(globals(), {json.dumps(json.dumps(cases))})\n"
+    code = (
+        f"{CHECKS_TITLE}\n{module}\n\ngrader = Grader(globals(), {json.dumps(json.dumps(cases))})\n"
+    )
     cell = nbformat.v4.new_code_cell(code, id="checks")
-    cell.metadata.update({"jupyter": {"source_hidden": True}, "cellView": "form", "tags": ["checks"]})
+    cell.metadata.update(
+        {"jupyter": {"source_hidden": True}, "cellView": "form", "tags": ["checks"]}
+    )
     return cell
 
 
@@ -320,7 +338,9 @@ def secrets(source: NotebookNode, hidden: str = "") -> list[str]:
         elif "answer" in marks:
             left = starter(cell.source)
             public.append(left)
-            mine = [line for line in solved(cell.source).splitlines() if line not in left.splitlines()]
+            mine = [
+                line for line in solved(cell.source).splitlines() if line not in left.splitlines()
+            ]
             secret += [re.sub(r"^\w+ = ", "", line) for line in mine]
         else:
             public.append(cell.source)

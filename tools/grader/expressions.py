@@ -105,6 +105,8 @@ def without_applied(tree: Any, names: Sequence[str], depth: int = 0) -> Any:
         return tree
     if tree[0] == "Function" and len(tree) > 1 and symbols(tree[1]) & set(names):
         return tree[1]
+    if isinstance(tree[0], str) and tree[0] in names:
+        return ["Symbol", tree[0]]
     return [tree[0], *(without_applied(part, names, depth + 1) for part in tree[1:])]
 
 
@@ -131,7 +133,11 @@ def parse(text: str) -> Any:
     """
     text = text.strip().strip("$").split("=")[-1][:2000]
     text = re.sub(r"\\(left|right|,|;|!|:|quad)|sp\.|sympy\.|math\.|np\.|torch\.", " ", text)
-    text = re.sub(r"\\(cdot|times)", "*", text).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+    text = (
+        re.sub(r"\\(cdot|times)", "*", text)
+        .replace("\\dfrac", "\\frac")
+        .replace("\\tfrac", "\\frac")
+    )
     tokens: list[str] = []
     at = 0
     text = text.rstrip()
@@ -276,7 +282,9 @@ class Formula:
     def at(self, points: Sequence[Point]) -> list[float]:
         """Values at the points."""
         if self.callable:
-            replies = [self.student.call(self.name, *(float(p[n]) for n in self.names)) for p in points]
+            replies = [
+                self.student.call(self.name, *(float(p[n]) for n in self.names)) for p in points
+            ]
             return [_value(r.value, self.name) for r in replies]
         return [evaluate(self.tree, p, self.name) for p in points]
 

@@ -55,8 +55,12 @@ def tex(text: str) -> str:
             changed = re.sub(r"\\[dt]?frac\s*(\w)\s*(\w)", r"\1/\2", changed)
             changed = re.sub(r"\\(?:math\w+|text|operatorname)\s*\{([^{}]*)\}", r"\1", changed)
             changed = re.sub(r"\\mathbb\s*(\w)", r"\1", changed)
-            changed = re.sub(r"\^(?:\{([^{}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", changed)
-            changed = re.sub(r"_(?:\{([^{}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", changed)
+            changed = re.sub(
+                r"\^(?:\{([^{}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", changed
+            )
+            changed = re.sub(
+                r"_(?:\{([^{}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", changed
+            )
             if changed == out:
                 break
             out = changed
@@ -116,10 +120,14 @@ def student_page(
             given, comment = by_hand.get(part.name, (None, ""))
             if given is None:
                 open_ = True
-                said.append("<li>Your words are read by a person; these points are not given yet.</li>")
+                said.append(
+                    "<li>Your words are read by a person; these points are not given yet.</li>"
+                )
             else:
                 got += given
-                said.append(f"<li>By a reader: {given:g} of {part.by_hand:g}. {lesson(comment)}</li>")
+                said.append(
+                    f"<li>By a reader: {given:g} of {part.by_hand:g}. {lesson(comment)}</li>"
+                )
         total, possible = total + got, possible + most
         name = html.escape(part.title.split(" (")[0])
         rows.append(f"<tr><td>{name}</td><td>{got:g} of {most:g}</td></tr>")

@@ -16,7 +16,7 @@ import re
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -66,7 +66,13 @@ def read_table(path: Path) -> list[dict[str, str]]:
     first = text.split("\n", 1)[0]
     delimiter = ";" if first.count(";") > first.count(",") else ","
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    return [{(k or "").strip().lower(): (v or "").strip() if isinstance(v, str) else "" for k, v in row.items()} for row in rows]
+    return [
+        {
+            (k or "").strip().lower(): (v or "").strip() if isinstance(v, str) else ""
+            for k, v in row.items()
+        }
+        for row in rows
+    ]
 
 
 def read_roster(path: Path) -> list[Student]:
@@ -75,7 +81,9 @@ def read_roster(path: Path) -> list[Student]:
     for number, row in enumerate(read_table(path), 2):
         key = row.get("id") or row.get("sid") or row.get("student id") or ""
         if not key:
-            raise RosterError(f"{path}, line {number}: no id; the first line must name the columns id, name, email")
+            raise RosterError(
+                f"{path}, line {number}: no id; the first line must name the columns id, name, email"
+            )
         if key in found:
             raise RosterError(f"{path}, line {number}: the id {key!r} stands there twice")
         days = row.get("extra days", "") or "0"
@@ -99,7 +107,11 @@ def owner(label: str, roster: Sequence[Student]) -> Student | None:
     by_name = []
     for student in roster:
         parts = [fold(p) for p in re.split(r"[ ,]+", student.name) if fold(p)]
-        if parts and ("".join(parts) in whole or "".join(reversed(parts)) in whole or (len(parts) > 1 and set(parts) <= words)):
+        if parts and (
+            "".join(parts) in whole
+            or "".join(reversed(parts)) in whole
+            or (len(parts) > 1 and set(parts) <= words)
+        ):
             by_name.append(student)
     return by_name[0] if len(by_name) == 1 else None
 
@@ -136,7 +148,11 @@ def entries(
         else:
             entry = made[who.key]
         # A file that could be graded is not replaced by one that could not.
-        if entry.record is not None and entry.record.status == "graded" and record.status != "graded":
+        if (
+            entry.record is not None
+            and entry.record.status == "graded"
+            and record.status != "graded"
+        ):
             entry.older.append(record)
             continue
         entry.older += [entry.record] if entry.record else []
@@ -144,7 +160,9 @@ def entries(
     for entry in made.values():
         if due is not None and entry.record is not None:
             days = (entry.record.handed_in - due) / 86400
-            entry.late = max(0.0, math.ceil(days - 1e-9) - entry.student.extra_days) if days > 0 else 0.0
+            entry.late = (
+                max(0.0, math.ceil(days - 1e-9) - entry.student.extra_days) if days > 0 else 0.0
+            )
     return list(made.values())
 
 
@@ -187,7 +205,9 @@ def prints_of(cells: Iterable[str], known: Iterable[str]) -> list[str]:
 
     own = {normal(text) for text in known}
     texts = {normal(text) for text in cells} - own
-    return sorted(hashlib.sha256(t.encode("utf-8", "replace")).hexdigest()[:16] for t in texts if len(t) >= 80)
+    return sorted(
+        hashlib.sha256(t.encode("utf-8", "replace")).hexdigest()[:16] for t in texts if len(t) >= 80
+    )
 
 
 # --------------------------------------------------------------------------------------------
@@ -214,7 +234,9 @@ def write_kept(path: Path, text: str) -> None:
 def safe(cell: object) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = str(cell)
-    if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%") and not re.fullmatch(r"-?\d+(\.\d+)?", text):
+    if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%") and not re.fullmatch(
+        r"-?\d+(\.\d+)?", text
+    ):
         return "'" + text
     return text
 
@@ -250,7 +272,9 @@ def read_hand(path: Path, parts: Sequence[Part]) -> Hand:
         except ValueError:
             raise RosterError(f"{path}, line {number}: points {text!r} is no number") from None
         if points is not None and not 0 <= points <= most.get(question, math.inf):
-            raise RosterError(f"{path}, line {number}: {points:g} points; {question} has {most.get(question, 0):g}")
+            raise RosterError(
+                f"{path}, line {number}: {points:g} points; {question} has {most.get(question, 0):g}"
+            )
         found[who, question] = (points, row.get("comment", ""))
     return found
 
@@ -298,7 +322,9 @@ def words_of(record: Record, question: str, edition: Any) -> list[str]:
     return found
 
 
-def hand_page(assignment: Assignment, part: Part, found: Sequence[Entry], hand: Hand, edition: Any) -> str:
+def hand_page(
+    assignment: Assignment, part: Part, found: Sequence[Entry], hand: Hand, edition: Any
+) -> str:
     """All answers to one question, with its rubric and solution on top."""
     blocks = []
     for entry in found:
@@ -309,7 +335,9 @@ def hand_page(assignment: Assignment, part: Part, found: Sequence[Entry], hand: 
         state = "not marked" if points is None else f"{points:g} of {part.by_hand:g}. {comment}"
         answers = words_of(entry.record, part.name, edition) or ["(no answer)"]
         shown = "\n".join(feedback.words(text) for text in answers)
-        blocks.append(f"<h2>{feedback.lesson(key)} <small>{feedback.lesson(state)}</small></h2>\n{shown}")
+        blocks.append(
+            f"<h2>{feedback.lesson(key)} <small>{feedback.lesson(state)}</small></h2>\n{shown}"
+        )
     title = f"{assignment.name}, {part.name}: {part.title}"
     body = (
         f"<h1>{html.escape(title)}</h1><p>Enter points (at most {part.by_hand:g}) and comments in "
@@ -326,7 +354,9 @@ def hand_page(assignment: Assignment, part: Part, found: Sequence[Entry], hand: 
 # --------------------------------------------------------------------------------------------
 
 
-def score(entry: Entry, assignment: Assignment, parts: Sequence[Part], hand: Hand) -> tuple[dict[str, float], float, bool]:
+def score(
+    entry: Entry, assignment: Assignment, parts: Sequence[Part], hand: Hand
+) -> tuple[dict[str, float], float, bool]:
     """(points of each question with those by hand, their sum, whether some are still to be given)."""
     questions = entry.record.result.get("questions", {}) if entry.record else {}
     points, missing = {}, False
@@ -347,7 +377,9 @@ def misconceptions(found: Sequence[Entry]) -> list[tuple[str, str, int]]:
         questions = entry.record.result.get("questions", {}) if entry.record else {}
         for name, own in questions.items():
             counts.update({(name, general(lesson)) for lesson in own.get("lessons", [])})
-    return [(q, lesson, n) for (q, lesson), n in sorted(counts.items(), key=lambda x: (-x[1], x[0]))]
+    return [
+        (q, lesson, n) for (q, lesson), n in sorted(counts.items(), key=lambda x: (-x[1], x[0]))
+    ]
 
 
 def general(lesson: str) -> str:
@@ -359,7 +391,9 @@ def general(lesson: str) -> str:
 def file_name(key: str) -> str:
     """A name for a student's page: readable, short, and no two alike."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")[:60] or "student"
-    return f"{readable}-{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}.html"
+    return (
+        f"{readable}-{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}.html"
+    )
 
 
 def publish(
@@ -390,7 +424,11 @@ def publish(
         else:
             status = record.status
             notes += [record.note] if record.note else []
-            notes += [f"{len(entry.older)} older: " + ", ".join(r.label for r in entry.older)] if entry.older else []
+            notes += (
+                [f"{len(entry.older)} older: " + ", ".join(r.label for r in entry.older)]
+                if entry.older
+                else []
+            )
             notes += [f"TEST FAULT {f}" for f in record.result.get("faults", [])]
             notes += feedback.distinct(record.notes)[:3]
         marks = [f"{points[p.name]:g}" for p in parts]
@@ -403,12 +441,30 @@ def publish(
             who = entry.student.name or entry.student.key
             if record.status == "graded":
                 late = f"{entry.late:g} days late" if entry.late else ""
-                mine = {p.name: hand.get((entry.student.key, p.name), (None, "")) for p in parts if p.by_hand}
-                text = feedback.student_page(assignment, parts, who, record.result, record.notes, mine, late)
+                mine = {
+                    p.name: hand.get((entry.student.key, p.name), (None, ""))
+                    for p in parts
+                    if p.by_hand
+                }
+                text = feedback.student_page(
+                    assignment, parts, who, record.result, record.notes, mine, late
+                )
             else:
                 text = feedback.refused_page(assignment, who, record.note)
             write_kept(out / "feedback" / file_name(entry.student.key), text)
-    head = ["student", "name", "status", "total", "of", "open", *(f"{p.name}" for p in parts), "days late", "file", "protection", "note"]
+    head = [
+        "student",
+        "name",
+        "status",
+        "total",
+        "of",
+        "open",
+        *(f"{p.name}" for p in parts),
+        "days late",
+        "file",
+        "protection",
+        "note",
+    ]
     write_kept(out / "gradebook.csv", table(head, rows))
     done = [(e, t) for e, t in results if e.on_roster or not roster]
     write_kept(out / "canvas.csv", table(
@@ -420,10 +476,15 @@ def publish(
     write_kept(out / "gradescope.csv", table(
         ["Name", "SID", "Email", "Total Score", "Max Points"],
         [[e.student.name, e.student.key, e.student.email, f"{t:g}", f"{possible:g}"] for e, t in done]))  # fmt: skip
-    write_kept(out / "misconceptions.csv", table(["question", "lesson", "students"], misconceptions(found)))
+    write_kept(
+        out / "misconceptions.csv", table(["question", "lesson", "students"], misconceptions(found))
+    )
     write_kept(out / "look-alike.csv", table(["student", "and", "why"], equal_pairs(found)))
     for part in parts:
         if part.by_hand:
-            write_kept(out / "by-hand" / f"{part.name}.html", hand_page(assignment, part, found, hand, edition))
+            write_kept(
+                out / "by-hand" / f"{part.name}.html",
+                hand_page(assignment, part, found, hand, edition),
+            )
     assert automatic <= {p.name for p in parts}
     return found

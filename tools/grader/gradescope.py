@@ -42,11 +42,17 @@ def grade(folder: Path, name: str, seed: str, secret: str) -> dict[str, Any]:
             })  # fmt: skip
         said["score"] = round(sum(test["score"] for test in said["tests"]), 2)
         said["output"] = "\n".join(notes) or "Every cell ran."
-        said["extra_data"] = {"protection": str(mode), "faults": result["faults"], "tests": own.tests}
+        said["extra_data"] = {
+            "protection": str(mode),
+            "faults": result["faults"],
+            "tests": own.tests,
+        }
     except batch.Unreadable as reason:
         said["output"] = f"Not graded: the file {reason}."
     except Exception as error:  # whatever fails: a result that says so
-        said["output"] = f"Not graded: the grader failed ({type(error).__name__}); tell your teacher."
+        said["output"] = (
+            f"Not graded: the grader failed ({type(error).__name__}); tell your teacher."
+        )
         said["extra_data"] = {"error": str(error)[:500]}
     said["execution_time"] = round(time.monotonic() - began, 1)
     return said

@@ -58,6 +58,7 @@ LIMITS = {
 TOTAL_MEMORY = 2500 * MEBI  # of a slot: the zygote and all that a submission starts
 TOTAL_PROCESSES = 64
 SCRATCH_BYTES, SCRATCH_FILES = 128 * MEBI, 4096  # where the scratch folder is on a disk
+OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # folders that anybody may write to
 WALL = 6.0  # seconds of the clock for each second of CPU: a busy machine fails nobody
 USERS = range(61000, 65000)  # of no account: root's slots run as these
 ENVIRONMENT = {
@@ -271,6 +272,18 @@ def _remove_groups(folders: list[Path]) -> None:
 PREFIX = "grader-"  # of temporary folders and control groups; then the process that made them
 
 
+def _make_scratch(folder: Path, user: int) -> None:
+    folder.mkdir(mode=0o700)
+    if user:
+        os.chown(folder, user, user)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of a stranger's making: closed to its owner, or deeper than Python goes."""
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        subprocess.run([*command, "--", str(folder)], capture_output=True, check=False)
+
+
 def tidy() -> None:
     """Remove what a grader that was killed has left: its folders and control groups."""
     groups = Path("/sys/fs/cgroup")
@@ -282,7 +295,7 @@ def tidy() -> None:
                     if left.is_relative_to(groups):
                         left.rmdir()
                     elif left.stat().st_uid == os.getuid() and not left.is_symlink():
-                        shutil.rmtree(left, ignore_errors=True)
+                        _remove(left)
 
 
 JOIN = 'while [ "$1" != -- ]; do echo 0 > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
@@ -317,6 +330,7 @@ class Slot:
         self._watched: Job | None = None
         self._folder: Path | None = None
         self._groups: list[Path] = []
+        self._user = 0
 
     def __enter__(self) -> Slot:
         self.start()
@@ -340,11 +354,10 @@ class Slot:
         folder = self._folder
         folder.chmod(0o711)
         inside, scratch = folder / "inside", folder / "scratch"
-        scratch.mkdir(mode=0o700)
         _copy_inside(inside)
         user = USERS[(os.getpid() * 16 + self.number) % len(USERS)] if self.mode.root else 0
-        if user:
-            os.chown(scratch, user, user)
+        self._user = user
+        _make_scratch(scratch, user)
         name = f"{PREFIX}{os.getpid()}-{self.number}"
         self._groups = [] if self.mode.hull == "unprotected" else _control_groups(name)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -447,6 +460,28 @@ class Slot:
         """End a job and all that it started."""
         with contextlib.suppress(HullError):  # then the hull is stopped, and with it the job
             self._say(f"end {number}")
+            self._clear_up()
+
+    def _clear_up(self) -> None:
+        """Take away what a submission wrote, where its files were no file system of its own."""
+        with self._standing:
+            if self.mode.hull == "bubblewrap" or self._folder is None:
+                return
+            scratch, used = self._folder / "scratch", self._folder / "used"
+            with contextlib.suppress(OSError):
+                if not any(scratch.iterdir()):
+                    scratch = used  # there is nothing to take away
+            if scratch != used:
+                used.mkdir(mode=0o700)
+                # What resists (closed or endless folders) is out of the next one's reach already.
+                scratch.rename(used / "scratch")
+                _make_scratch(scratch, self._user)
+                _remove(used)
+            if self.mode.root and not self.mode.landlock:
+                places = [place for place in OPEN_TO_ALL if os.path.isdir(place)]
+                mine = ["-xdev", "-uid", str(self._user), "-not", "-path", f"{self._folder}/*"]
+                mine.append("-delete")
+                subprocess.run(["find", *places, *mine], capture_output=True, check=False)
 
     def usage(self) -> Usage:
         """What everything under the hull has used so far."""
@@ -477,14 +512,16 @@ class Slot:
         if self.mode.hull == "bubblewrap" or self._folder is None:
             return False
         size = number = 0
-        for folder, _, files in os.walk(self._folder / "scratch"):
+        closed: list[OSError] = []
+        for folder, _, files in os.walk(self._folder / "scratch", onerror=closed.append):
             for name in files:
                 with contextlib.suppress(OSError):
                     size += os.lstat(os.path.join(folder, name)).st_blocks * 512
                 number += 1
             if size > SCRATCH_BYTES or number > SCRATCH_FILES:
                 return True
-        return False
+        # A folder closed to the one who counts hides what is in it.
+        return any(isinstance(error, PermissionError) for error in closed)
 
     def stop(self, which: subprocess.Popen[bytes] | None = None) -> None:
         """End the hull and all in it; with ``which``: unless another has taken its place."""
@@ -509,7 +546,7 @@ class Slot:
         _remove_groups(self._groups)
         self._groups = []
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            _remove(self._folder)
             self._folder = None
 
 

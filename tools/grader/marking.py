@@ -152,7 +152,9 @@ def ask(
 
 def defines(student: Any, name: str, text: str = "") -> int:
     """The number of the last cell that defines ``name`` and holds ``text``; 0 if there is none."""
-    pattern = re.compile(rf"^(?:def\s+{re.escape(name)}\b|{re.escape(name)}\s*(?::[^=\n]*)?=)", re.M)
+    pattern = re.compile(
+        rf"^(?:def\s+{re.escape(name)}\b|{re.escape(name)}\s*(?::[^=\n]*)?=)", re.M
+    )
     found = [n for n, c in enumerate(student.cells, 1) if text in c and pattern.search(c)]
     return found[-1] if found else 0
 
@@ -162,7 +164,9 @@ def with_cause(student: Any, lesson: str) -> str:
     name, empty, _ = lesson.partition(" is empty or not defined")
     cell = defines(student, name) if empty else 0
     why = next((note.text for note in student.notes if note.cell == cell), "")
-    return f"{name} is not there: the cell that defines it, code cell {cell}, {why}" if why else lesson
+    return (
+        f"{name} is not there: the cell that defines it, code cell {cell}, {why}" if why else lesson
+    )
 
 
 def _run(

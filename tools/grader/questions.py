@@ -213,7 +213,9 @@ def judge(
     if math.isnan(got[bad]):
         raise Wrong(f"{what}{here} is nan (not a number): somewhere 0/0, 0 * inf or inf - inf.")
     if math.isinf(got[bad]):
-        raise Wrong(f"{what}{here} is {got[bad]}: the log of zero, or an exponential that overflows.")
+        raise Wrong(
+            f"{what}{here} is {got[bad]}: the log of zero, or an exponential that overflows."
+        )
     mine, due = digits(got[bad], right[bad])
     raise Wrong(f"{what}{here}: you get {mine}, due is {due}.")
 
@@ -269,7 +271,9 @@ class Rule:
             same(a, b, APART * self.rel) for i, a in enumerate(everything) for b in everything[:i]
         )
 
-    def draw(self, draw: Draw, k: Constants, sample: Callable[[Draw], tuple[Any, ...]]) -> tuple[Any, ...]:
+    def draw(
+        self, draw: Draw, k: Constants, sample: Callable[[Draw], tuple[Any, ...]]
+    ) -> tuple[Any, ...]:
         """Inputs from ``sample``, redrawn until :meth:`apart`."""
         for _ in range(ATTEMPTS):
             inputs = sample(draw)
@@ -296,7 +300,11 @@ class Rule:
         known: list[tuple[Numbers, str]] = []
         for value, slip in zip(slips, self.slips, strict=True):
             others = [right, *(v for v, _ in known)]
-            if all(map(math.isfinite, value)) and not slip.near and not any(same(value, v, APART * self.rel) for v in others):
+            if (
+                all(map(math.isfinite, value))
+                and not slip.near
+                and not any(same(value, v, APART * self.rel) for v in others)
+            ):
                 known.append((value, slip.lesson))
         return Case(name, right, known, what, rel=self.rel, **more)
 
@@ -374,7 +382,9 @@ def numbers(reply: Any, count: int, what: str) -> list[float]:
     if isinstance(tensor, Tensor) and tensor.dim() == 1:
         value = tensor.tolist()
     if not isinstance(value, list | tuple) or len(value) != count:
-        raise Wrong(f"{reply.what} must return {count} numbers, {what}; it returns {asking.kind_of(value)}.")
+        raise Wrong(
+            f"{reply.what} must return {count} numbers, {what}; it returns {asking.kind_of(value)}."
+        )
     return [_number(x, reply.what) for x in value]
 
 
@@ -423,4 +433,6 @@ def pure(reply: Any, names: Sequence[str]) -> None:
             and after.shape == before.shape
             and torch.equal(torch.nan_to_num(after), torch.nan_to_num(before))
         ):
-            raise Wrong(f"{reply.what} changes its input {name} in place; the caller needs it still.")
+            raise Wrong(
+                f"{reply.what} changes its input {name} in place; the caller needs it still."
+            )

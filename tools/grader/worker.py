@@ -88,24 +88,7 @@ def zygote(control: socket.socket, config: Config) -> None:
                 os.kill(process, signal.SIGKILL)
             if not kernel.sweep():
                 return  # something lives on: with the zygote the whole hull ends
-            _empty(config)
         control.send(message)
-
-
-def _empty(config: Config) -> None:
-    """Remove what a submission wrote, where its files were not a file system of its own."""
-    if config.namespaces:
-        return
-    for folder, names, files in os.walk(config.scratch, topdown=False):
-        for name in (*files, *names):
-            path = os.path.join(folder, name)
-            with contextlib.suppress(OSError):
-                os.chmod(folder, 0o700)
-                if os.path.isdir(path) and not os.path.islink(path):
-                    os.chmod(path, 0o700)
-                    os.rmdir(path)
-                else:
-                    os.unlink(path)
 
 
 def _confine_and_serve(connection: socket.socket, shell: Any, config: Config) -> None:

@@ -1,0 +1,329 @@
+"""The assignment `the-game`: its tests against right and wrong answers, its editions for leaks."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from game_answers import MISTAKES, OWN, PLAIN, Mistake, cells, weights
+
+from ganlib import losses
+from tools import exercises
+from tools.grader import editions, marking
+from tools.grader.local import InProcess
+from tools.grader.marking import Assignment, Result
+from tools.grader.questions import Draw
+
+NAME = "the-game"
+GAME = marking.load(NAME)
+SOURCE = editions.read(exercises.SOURCES / NAME / "source.md", GAME.k)
+STUDENT = editions.notebook_edition(GAME, SOURCE, solutions=False)
+HIDDEN = (exercises.SOURCES / NAME / "questions.py").read_text(encoding="utf-8")
+
+
+def only(assignment: Assignment, question: str) -> Assignment:
+    """The same assignment with one question."""
+    mine = [q for q in assignment.questions if q.name == question]
+    return replace(assignment, module=SimpleNamespace(QUESTIONS=mine))  # type: ignore[arg-type]
+
+
+def graded(
+    answers: dict[str, str], question: str, assignment: Assignment = GAME, digest: str = "x"
+) -> Result:
+    student = InProcess(cells(assignment.k, answers))
+    return marking.ask(student, only(assignment, question), "secret", digest)[question]
+
+
+# Right and wrong answers
+
+
+@pytest.mark.parametrize("question", list(PLAIN))
+@pytest.mark.parametrize("style", [PLAIN, OWN], ids=["plain", "own"])
+def test_right_answers_score_full(question: str, style: dict[str, str]) -> None:
+    points = {q.name: q.points for q in GAME.questions}
+    for digest in ("one", "two"):
+        result = graded(style, question, digest=digest)
+        assert (result.points, result.lessons, result.faults) == (points[question], [], [])
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.question}-{m.name}")
+def test_a_wrong_answer_gets_what_it_deserves_and_learns_why(mistake: Mistake) -> None:
+    result = graded({**PLAIN, mistake.question: mistake.code}, mistake.question)
+    said = " / ".join(result.lessons)
+    assert abs(result.points - mistake.deserved) <= 0.5, said
+    assert result.faults == []
+    if mistake.words:
+        assert mistake.words in said
+    for text in result.lessons:
+        assert not re.search(r"judge\(|lambda|slips|test_|line \d+ of questions", text)
+
+
+def test_every_question_has_six_mistakes_and_none_scores_full() -> None:
+    accepted = {
+        ("q2", "float64 result"),
+        ("q4", "Eq"),
+        ("q4", "list of solve"),
+        ("q5", "plain symbols"),
+        ("q8", "nan_to_num"),
+    }
+    accepted |= {
+        ("q6", name) for name in ("ten digits", "float32 tensor", "np.log", "same integral")
+    }
+    points = {q.name: q.points for q in GAME.questions}
+    for question in PLAIN:
+        mine = [
+            m for m in MISTAKES if m.question == question and (question, m.name) not in accepted
+        ]
+        assert len(mine) >= 6
+        assert all(m.deserved < points[question] for m in mine)
+
+
+def test_an_empty_notebook_scores_nothing() -> None:
+    code = [
+        c.source for c in STUDENT.cells if c.cell_type == "code" and "answer" in editions.tags(c)
+    ]
+    results = marking.ask(
+        InProcess([cells(GAME.k, {})[0], weights("p, q = 1, 2", GAME.k), *code]), GAME, "s", "x"
+    )
+    for question in GAME.questions:
+        assert results[question.name].points == 0
+        assert "replace the dots" in results[question.name].lessons[0]
+
+
+def test_an_earlier_mistake_is_not_charged_twice() -> None:
+    text = next(m for m in MISTAKES if (m.question, m.name) == ("q4", "text"))
+    wrong = {
+        **PLAIN,
+        "q2": "def discriminator_loss_from_logits(s_real, s_fake):\n    ...",
+        "q4": text.code,
+    }
+    uses = "value_integrand = A * p * sp.log(D_gan) + B * q * sp.log(1 - D_gan)"
+    wrong["q6"] = re.sub(r"value_integrand = .*", uses, PLAIN["q6"])
+    for question in ("q6", "q9"):
+        assert graded(wrong, question).points == 3
+
+
+def test_a_cell_that_raised_is_named_where_its_answer_is_missing() -> None:
+    result = graded({**PLAIN, "q5": "D_lsgan = = 3"}, "q5")
+    assert "D_lsgan is not there: the cell that defines it" in result.lessons[0]
+    assert "SyntaxError" in result.lessons[0]
+
+
+def test_a_fault_of_the_test_is_no_fault_of_the_student() -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("in the test")
+
+    question = replace(GAME.questions[0], tests=[replace(GAME.questions[0].tests[0], run=broken)])
+    module = SimpleNamespace(QUESTIONS=[question])
+    result = marking.ask(InProcess([]), replace(GAME, module=module), "s", "x")["q1"]  # type: ignore[arg-type]
+    assert result.points == 1
+    assert "raised" not in result.lessons[0]
+    assert "ZeroDivisionError" in result.faults[0]
+
+
+# Variants and draws
+
+
+def test_the_same_submission_sees_the_same_numbers_and_another_others() -> None:
+    def numbers(*key: str) -> list[float]:
+        return Draw(*key).normal(5).tolist()
+
+    assert numbers("s", "a", "q1") == numbers("s", "a", "q1")
+    assert (
+        len(
+            {
+                tuple(numbers(*key))
+                for key in (("s", "a", "q1"), ("s", "b", "q1"), ("t", "a", "q1"), ("sa", "", "q1"))
+            }
+        )
+        == 4
+    )
+
+
+def variants() -> list[Assignment]:
+    first = marking.load(NAME, "spring")
+    seeds = (f"autumn{n}" for n in range(100))
+    second = next(
+        v for v in (marking.load(NAME, s) for s in seeds) if not v.module.similar(v.k, first.k)
+    )
+    return [first, second]
+
+
+def test_variants_give_their_own_solutions_full_marks_and_each_other_few() -> None:
+    both = variants()
+    assert not any(GAME.module.similar(v.k, GAME.k) for v in both)
+    for mine, other in (both, both[::-1]):
+        full = copied = 0.0
+        for question in mine.questions:
+            full += graded(PLAIN, question.name, mine).points
+            answers = {name: weights(code, other.k) for name, code in PLAIN.items()}
+            copied += graded(answers, question.name, mine).points
+        assert full == mine.points
+        assert copied <= 0.3 * mine.points
+
+
+def test_a_variant_goes_through_text_code_and_checks() -> None:
+    private = variants()[0]
+    source = editions.read(exercises.SOURCES / NAME / "source.md", private.k)
+    text = "\n".join(c.source for c in editions.notebook_edition(private, source, False).cells)
+    assert f"L_D=-{private.k.alpha}\\,\\mathbb E_p" in text
+    assert "{{alpha" not in text
+    assert "{{beta" not in text
+
+
+# Editions and leaks
+
+
+def open_texts() -> list[str]:
+    return [json.dumps(STUDENT), editions.page_edition(GAME, SOURCE)]
+
+
+def test_no_solution_rubric_or_hidden_test_reaches_a_student(tmp_path: Path) -> None:
+    hidden = editions.secrets(SOURCE, HIDDEN)
+    assert any("F.softplus(-s_real).mean()" in line for line in hidden)
+    assert any("the equality case of that inequality" in line for line in hidden)
+    assert any("LOGIT_LOSS.judge(" in line for line in hidden)
+    files = []
+    for name, notebook in (
+        ("student", STUDENT),
+        ("instructor", editions.notebook_edition(GAME, SOURCE, True)),
+    ):
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    (tmp_path / "page.md").write_text(editions.page_edition(GAME, SOURCE))
+    files = [tmp_path / "student.ipynb", tmp_path / "page.md"]
+    assert editions.find_leaks(hidden, files) == []
+    # The same search finds them where they are, in archives and through highlighting.
+    assert len(editions.find_leaks(hidden, [tmp_path / "instructor.ipynb"])) > 30
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        file.write(tmp_path / "instructor.ipynb", "deep/inside.ipynb")
+    (tmp_path / "page.html").write_text(
+        f"<pre>return <b>{GAME.k.alpha}</b> * <span>real</span> + {GAME.k.beta} * fake</pre>"
+    )
+    assert editions.find_leaks(hidden, [tmp_path / "all.zip"])
+    assert editions.find_leaks(hidden, [tmp_path / "page.html"])
+
+
+def test_the_site_shows_no_solution_and_no_hidden_test() -> None:
+    hidden = [line for line in editions.secrets(SOURCE, HIDDEN) if len(line) > 30]
+    for folder in (
+        exercises.ROOT / "_build" / "html",
+        exercises.BUILD / "pages",
+        exercises.BUILD / NAME / "student",
+    ):
+        files = [
+            p
+            for p in folder.rglob("*")
+            if p.suffix in {".html", ".md", ".txt", ".ipynb", ".zip", ".js"}
+        ]
+        assert (
+            editions.find_leaks(
+                hidden, [p for p in files if "exercises" in p.parts or p.suffix != ".html"]
+            )
+            == []
+        )
+        assert not [
+            p
+            for p in folder.rglob("*")
+            if p.name.startswith(("gradescope", "questions.py", "source.md"))
+        ]
+
+
+def test_a_leak_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "questions.py").write_text(HIDDEN)
+    text = (exercises.SOURCES / NAME / "source.md").read_text()
+    # A delimiter mistyped: the solution of question 4 stays, and it stands in the text once more.
+    leaky = text.replace(
+        '# SOLUTION\n```\n\n+++ {"question": "q5"', '# SOLUTIO\n```\n\n+++ {"question": "q5"'
+    )
+    leaky = leaky.replace(
+        "## Part 4: least squares",
+        "## Part 4: least squares\n\n`return {{beta}} * ((f_fake - c) ** 2).mean() / 2`",
+    )
+    (tmp_path / NAME / "source.md").write_text(leaky)
+    hidden = editions.secrets(SOURCE, HIDDEN)
+    source = editions.read(tmp_path / NAME / "source.md", GAME.k)
+    (tmp_path / "page.md").write_text(editions.page_edition(GAME, source))
+    assert len(editions.find_leaks(hidden, [tmp_path / "page.md"])) == 2
+
+
+def test_the_notebook_checks_itself_under_any_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """The checks need no file beside the notebook, no package but torch and SymPy, and no name."""
+    checks = next(c.source for c in STUDENT.cells if "checks" in editions.tags(c))
+    assert "import" not in re.sub(r"^\s+import (json|math|torch)$", "", checks, flags=re.M)
+    for answers, words in (
+        (PLAIN, "the public checks pass"),
+        ({"q1": "discriminator_loss = ..."}, "is empty"),
+    ):
+        names: dict[str, object] = {}
+        for cell in [*cells(GAME.k, answers), checks]:
+            exec(cell, names)
+        for question in GAME.questions:
+            names["grader"].check(question.name)  # type: ignore[attr-defined]
+            assert words in capsys.readouterr().out
+    names["grader"].check("q99")  # type: ignore[attr-defined]
+    assert "no such question" in capsys.readouterr().out
+
+
+def test_the_checks_know_typical_slips(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = next(c.source for c in STUDENT.cells if "checks" in editions.tags(c))
+    sign = next(m for m in MISTAKES if (m.question, m.name) == ("q1", "sign"))
+    names: dict[str, object] = {}
+    for cell in [*cells(GAME.k, {**PLAIN, "q1": sign.code}), checks, 'grader.check("q1")']:
+        exec(cell, names)
+    assert "the sign" in capsys.readouterr().out
+
+
+def test_the_editions_are_complete() -> None:
+    parts = editions.parts(SOURCE)
+    assert [p.name for p in parts] == [f"q{n}" for n in range(1, 11)]
+    by_hand = sum(p.by_hand for p in parts)
+    assert 0.2 <= by_hand / (by_hand + GAME.points) <= 0.3
+    assert all(p.minutes for p in parts)
+    assert all(p.rubric and p.solution for p in parts if p.by_hand)
+    checked = [c.source for c in STUDENT.cells if "check" in editions.tags(c)]
+    assert checked == [f'grader.check("{q.name}")' for q in GAME.questions]
+    hints = [c for c in STUDENT.cells if "hint" in editions.tags(c)]
+    assert len(hints) >= 6
+    assert all(c.source.startswith("<details>") for c in hints)
+
+
+def test_links_go_to_the_published_book_or_name_the_page() -> None:
+    text = "{doc}`The game </book/theory/the-game>`"
+    assert (
+        editions.linked(text, "https://a.github.io/b")
+        == "[The game](https://a.github.io/b/book/theory/the-game.html)"
+    )
+    assert "book/theory/the-game.html" in editions.linked(text, "")
+    with pytest.raises(editions.SourceError, match="give it a title"):
+        editions.linked("{doc}`/book/theory/the-game`", "")
+
+
+def test_the_assignment_and_the_library_mean_the_same_losses() -> None:
+    names: dict[str, object] = {}
+    one = SimpleNamespace(alpha=1, beta=1)
+    for cell in cells(one, PLAIN):
+        exec(cell, names)
+    real, fake = torch.tensor([2.0, -0.5, 0.3]), torch.tensor([-1.0, 0.7])
+    a, b, c = -0.5, 2.0, 0.25
+    minimax, squares = losses.minimax(), losses.least_squares(a, b, c)
+    for name, inputs, library in [
+        ("discriminator_loss", (real.sigmoid(), fake.sigmoid()), minimax.discriminator(real, fake)),
+        ("discriminator_loss_from_logits", (real, fake), minimax.discriminator(real, fake)),
+        ("saturating_loss", (fake,), minimax.generator(fake)),
+        ("non_saturating_loss", (fake,), losses.non_saturating().generator(fake)),
+        ("lsgan_discriminator_loss", (real, fake, a, b), squares.discriminator(real, fake)),
+        ("lsgan_generator_loss", (fake, c), squares.generator(fake)),
+    ]:
+        torch.testing.assert_close(names[name](*inputs), library)  # type: ignore[operator]
