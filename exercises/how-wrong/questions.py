@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 from torch.special import xlogy
 
+from tools.grader import asking
 from tools.grader.expressions import Formula, judge_formula
 from tools.grader.questions import (
     Case,
     Constants,
     Draw,
+    Nothing,
     Question,
     Rule,
     Slip,
@@ -208,19 +210,17 @@ def one_number(reply: Any) -> float:
 
 def each(checks: Sequence[Callable[[], None]]) -> None:
     """Run every check; the first lesson is told, and each that passes keeps its share."""
-    wrong: list[Wrong] = []
+    wrong: list[asking.Wrong] = []
     kept = 0.0
     for check in checks:
         try:
             check()
             kept += 1
-        except Wrong as error:
-            wrong.append(error)
-            kept += getattr(error, "keeps", 0.0)
-        except Exception as error:
-            if type(error).__name__ != "Wrong":
-                raise
-            wrong.append(Wrong(str(error)))
+        except Nothing:
+            raise
+        except asking.Wrong as lesson:
+            wrong.append(lesson)
+            kept += getattr(lesson, "keeps", 0.0)
     if wrong:
         raise Wrong(str(wrong[0]), kept / len(checks)) from wrong[0]
 
