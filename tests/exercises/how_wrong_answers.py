@@ -130,7 +130,7 @@ MISTAKES = [
     _then("q3", "mean of sds", 1, "mean of the two sds", FIT + "forward_fit(m1, s1, m2, s2):\n    return _f(m1, s1, m2, s2)[0], (A * s1 + B * s2) / (A + B)"),
     _then("q3", "no weights", 0.5, "weights of the bumps are missing", "def forward_fit(m1, s1, m2, s2):\n    return (m1 + m2) / 2, math.sqrt((s1**2 + s2**2) / 2 + (m1 - m2) ** 2 / 4)"),
     _then("q3", "exchanged", 1, "mean and sd are exchanged", FIT + "forward_fit(*b):\n    return _f(*b)[::-1]"),
-    _then("q3", "seeks", 0, "it seeks", "def forward_fit(m1, s1, m2, s2):\n    return reverse_fit(m1, s1, m2, s2)"),
+    _then("q3", "seeks", 0, "it seeks", OWN["q4"].replace("reverse_fit", "forward_fit")),
     # Question 4, 3 points
     _then("q4", "covers", 0, "forward fit", "reverse_fit = forward_fit"),
     _then("q4", "the bump itself", 1.75, "bump itself", "def reverse_fit(m1, s1, m2, s2):\n    return (m1, s1) if A > B else (m2, s2)"),
