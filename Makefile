@@ -10,8 +10,8 @@ PIP_TORCH_OPTIONS ?=
 # A browser for the site tests (found by itself if installed); BROWSER=none leaves them out.
 CHROMIUM ?=
 PORT ?= 8000
-# More for the unit tests' pytest, such as UNIT_OPTIONS="-n 2 --dist loadfile": two processes.
-UNIT_OPTIONS ?=
+# More for the unit tests' pytest: two processes, a file in one of them. UNIT_OPTIONS= for one process.
+UNIT_OPTIONS ?= -n 2 --dist loadfile
 # --newest: the ranges of pyproject.toml in place of the lock.
 ENVIRONMENT_OPTIONS ?=
 

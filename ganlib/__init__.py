@@ -17,11 +17,13 @@ One concept a module, named as the chapter that derives it. Imports run downward
     divergences, distances  f-divergences (fdivergence: what one is); integral probability metrics
                             (finite: of probability vectors)
     data, metrics, scoring, dynamics (updates: its rules), vae, estimators
+    discrete                relaxed and hard draws from given noise, pairs of draws, exact laws
     formulas, proofs        SymPy expression -> torch function; assertions for check cells
     numerics                the torch functions that formulas are compiled to
     pairs, files            points and their distances in blocks; data files and their checksums
     batches                 samples, or samples with a condition
     checks, plotting        what input must be; the house style of every figure
+    zoo                     the named variants of the GAN, and where the book has them
 
 Submodules load on first use: ``import ganlib; ganlib.losses.minimax()``.
 """

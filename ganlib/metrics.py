@@ -53,6 +53,7 @@ class ModeCoverage(NamedTuple):
     high_quality: float  #: share of samples within the radius of their nearest mode, in [0, 1]
     reverse_kl: float  #: KL(high-quality mode histogram || uniform), nats; infinite if empty
     fair: int  #: modes with at least a quarter of a fair share of the high-quality samples
+    filled: int  #: modes with at least a quarter of what a perfect sampler puts there
 
 
 class PrecisionRecall(NamedTuple):
@@ -110,7 +111,9 @@ def mode_coverage(
     The protocol of VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018): a sample is of
     high quality if it lies within ``within`` standard deviations of its nearest centre; a mode
     is covered if one high-quality sample is nearest to it. Both papers draw 2,500 samples. One
-    sample in 2,500 is little: ``fair`` counts the modes that got a quarter of their due.
+    sample in 2,500 is little: ``fair`` counts the modes that got a quarter of an equal share of
+    the high-quality samples, however few these are; ``filled`` those with a quarter of what a
+    perfect sampler puts there, of which a disc over narrow modes has none.
 
     Parameters
     ----------
@@ -139,13 +142,15 @@ def mode_coverage(
         counts += torch.bincount(mode[distance < within * std], minlength=len(centres))
     good = counts.sum()
     if good == 0:
-        return ModeCoverage(0, 0.0, math.inf, 0)
+        return ModeCoverage(0, 0.0, math.inf, 0, 0)
     share = counts / good
+    perfect = perfect_high_quality(centres.shape[1], within)
     return ModeCoverage(
         int((counts > 0).sum()),
         (good / len(samples)).item(),
         _at_least_0(torch.xlogy(share, share * len(centres)).sum()),
         int((share >= FAIR / len(centres)).sum()),
+        int((counts >= FAIR * len(samples) * perfect / len(centres)).sum()),
     )
 
 

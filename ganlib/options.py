@@ -27,9 +27,9 @@ from ganlib.batches import Batch, as_batch, parts
 from ganlib.checks import check_count
 from ganlib.game import Bound
 from ganlib.optimisers import Tree
-from ganlib.step import Player, State, Step, pure
+from ganlib.step import Ahead, Player, State, Step, pure
 
-__all__ = ["Option", "averaged", "past_generators", "replay", "unrolled"]
+__all__ = ["Option", "averaged", "past_generators", "replay", "simultaneous", "unrolled"]
 
 Option = Callable[[Step], Step]
 
@@ -236,21 +236,78 @@ def unrolled(steps: int = 5) -> Option:
             seen = {"real": real} if mix is None else {"real": real, "mix": mix}
             return _keep(state, "unrolled", seen), loss
 
-        def generator(state: State, latent: Batch) -> tuple[State, Tensor]:
+        def generator(
+            state: State, latent: Batch, ahead: Ahead | None = None
+        ) -> tuple[State, Tensor]:
             if "unrolled" not in state.extra:
                 raise ValueError("there is no real batch yet; take a discriminator step first")
             seen = state.extra["unrolled"]
 
-            def ahead(weights: Tree) -> Player:
+            def further(weights: Tree) -> Player:
                 now = state._replace(extra={}).with_weights("generator", weights)
+                if ahead is not None:
+                    now = now.with_player("discriminator", ahead(weights))
                 now, fake = thought.generate(now, latent)
                 for _ in range(steps):
                     now, _ = thought.discriminator(now, seen["real"], fake, seen.get("mix"))
                 return now.discriminator
 
-            return one.generator(state, latent, ahead)
+            return one.generator(state, latent, further)
 
         return one._replace(discriminator=discriminator, generator=generator)
+
+    return option
+
+
+def simultaneous() -> Option:
+    """Both players step from where they are, on the same latents.
+
+    The generator is judged by the discriminator as it was before its (last) step, on the latents
+    of that step, conditions included; what its own step is given is not used. Code that asks for
+    both updates at once plays so: the unrolled GAN's notebook (Metz et al. 2017) and PacGAN's (Lin
+    et al. 2018). What it does near an equilibrium is derived in `convergence`.
+
+    With :func:`unrolled` it comes after it in the list; the look ahead then starts where the
+    discriminator was, too.
+
+    Raises
+    ------
+    ValueError
+        When the generator is to move before the discriminator has, or with unrolling outside.
+    """
+
+    def option(one: Step) -> Step:
+        def generate(state: State, latent: Batch) -> tuple[State, Batch]:
+            state, fake = one.generate(state, latent)
+            return _keep(state, "simultaneous", {"latent": latent}), fake
+
+        def discriminator(state: State, *batch: Any, **how: Any) -> tuple[State, Tensor]:
+            before = state.discriminator
+            if one.in_place:  # the step will change the tensors where they are
+                weights, slots = _copied((before.weights, before.slots))
+                before = before._replace(weights=weights, slots=slots)
+            state, loss = one.discriminator(state, *batch, **how)
+            seen = {**state.extra.get("simultaneous", {}), "before": before}
+            return _keep(state, "simultaneous", seen), loss
+
+        def generator(
+            state: State, latent: Batch, ahead: Ahead | None = None
+        ) -> tuple[State, Tensor]:
+            if ahead is not None:
+                raise ValueError(
+                    "unrolled stands after simultaneous among the options; put it before"
+                )
+            seen = state.extra.get("simultaneous", {})
+            if set(seen) != {"latent", "before"}:
+                raise ValueError(
+                    "both players step at once: generate, and take a discriminator step first"
+                )
+            # Nothing is kept from one turn to the next.
+            rest = {name: kept for name, kept in state.extra.items() if name != "simultaneous"}
+            state = state._replace(extra=rest)
+            return one.generator(state, seen["latent"], lambda weights: seen["before"])
+
+        return one._replace(generate=generate, discriminator=discriminator, generator=generator)
 
     return option
 

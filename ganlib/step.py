@@ -33,6 +33,7 @@ from ganlib.game import Bound, Game
 from ganlib.optimisers import Adam, Optimiser, Slots, Tree, at
 
 __all__ = [
+    "Ahead",
     "Player",
     "State",
     "Step",

@@ -37,7 +37,7 @@ from ganlib.game import Game
 from ganlib.inspection import call_with, in_mode, inspect_game
 from ganlib.losses import Loss, non_saturating
 from ganlib.optimisers import Adam, Optimiser, Rate
-from ganlib.options import Option, averaged, past_generators, replay, unrolled
+from ganlib.options import Option, averaged, past_generators, replay, simultaneous, unrolled
 from ganlib.penalties import Penalty
 from ganlib.run import History, InterruptBetweenSteps, Run, Watch
 from ganlib.step import State, Step, in_place
@@ -338,7 +338,7 @@ def _is_tensors(data: Any) -> bool:
     return isinstance(data, (Tensor, tuple))
 
 
-_MAKERS = (averaged, past_generators, replay, unrolled)
+_MAKERS = (averaged, past_generators, replay, simultaneous, unrolled)
 
 
 def _with_options(one: Step, options: Sequence[Option]) -> Step:

@@ -11,7 +11,7 @@ import pytest
 from tools import guards
 from tools.sources import ROOT, Page, book_pages, code_cells, toc
 
-NOTEBOOK_GUARDS = {"cells_run", "cost_measured", "figures_described", "cells_small"}
+NOTEBOOK_GUARDS = {"cells_run", "cost_measured", "figures_described", "cells_small", "imports_used"}
 CASES = [
     pytest.param(guard, page, id=f"{name}-{page.name.removeprefix('book/')}")
     for name, guard in guards.GUARDS.items()
@@ -223,6 +223,11 @@ PLANTED = {
     ),
     "install": (GOOD.replace("plt.plot", "%pip install x #"), "cells_small", "does not belong"),
     "one device": (GOOD.replace("plt.plot([0, 1])", "d = 'cuda:0'"), "cells_small", "cuda:0"),
+    "unused import": (
+        GOOD.replace("plt.plot(", "import matplotlib.pyplot as plt, math as m\nplt.plot("),
+        "imports_used",
+        "imports m, ",
+    ),
     "banned word": (GOOD.replace("Then\n", "Clearly\n"), "words", "'Clearly'"),
     "banned word between two directives": (
         GOOD.replace("````{prf:observation}", "Clearly.\n\n````{prf:observation}"),
@@ -307,6 +312,13 @@ def test_an_answer_outside_the_entry_is_noticed(tmp_path: Path) -> None:
         found = list(guards.predictions_resolved(page, notebooks))
         assert len(found) == faults
     assert "lies outside the entry's range" in found[0]
+
+
+def test_only_imports_that_no_cell_uses_are_named(tmp_path: Path) -> None:
+    code = "import a.b\nimport c.d\nfrom e import f as g, h\na.b.c = h.g"
+    page, _ = sample(tmp_path, GOOD.replace("plt.plot([0, 1])", code))
+    named = [fault.split()[1] for fault in guards.imports_used(page)]
+    assert named == ["c.d,", "g,"]
 
 
 @pytest.mark.parametrize("fault", PLANTED)

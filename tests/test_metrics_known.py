@@ -206,6 +206,8 @@ def test_anchors_of_the_ring() -> None:
     assert found.perfect.high_quality == pytest.approx(_near(1), abs=0.01)
     # The featureless ones cover every mode, fairly, with few samples on them.
     assert found.gaussian.modes == found.ball.modes == found.ball.fair == 8
+    assert found.gaussian.filled == found.ball.filled == 0
+    assert found.perfect.filled == 8
     assert found.gaussian.high_quality < 0.1
     # Eight discs of radius 0.15 in one of the farthest draw, about 1 + 3.5 * 0.05.
     reach = RING.sample(COUNT, seeded(0)).norm(dim=1).max().item()

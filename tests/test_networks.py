@@ -35,6 +35,51 @@ def test_the_seed_decides_the_weights_and_nothing_else() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 5])
+def test_a_maxout_layer_is_the_largest_of_its_pieces(dtype: torch.dtype, pieces: int) -> None:
+    layer = networks.seeded(lambda: networks.Maxout(3, 4, pieces), 1).to(dtype)
+    x = torch.randn(7, 3, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    weight, bias = layer.linear.weight, layer.linear.bias
+    expected = torch.stack([
+        (x @ weight[rows].T + bias[rows]).amax(1) for rows in torch.arange(4 * pieces).split(pieces)
+    ], 1)  # fmt: skip
+    torch.testing.assert_close(layer(x), expected)
+    middle = (layer(x[:1]) + layer(x[1:2])) / 2  # it is convex
+    assert (layer((x[:1] + x[1:2]) / 2) <= middle + 1e-6).all()
+    if pieces == 1:
+        torch.testing.assert_close(layer(x), layer.linear(x))
+
+
+def test_maxout_computes_the_modulus_that_its_weights_ask_for() -> None:
+    layer = networks.Maxout(1, 1, 2)
+    with torch.no_grad():
+        layer.linear.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        layer.linear.bias.zero_()
+    assert layer(torch.tensor([[-3.0], [0.0], [2.0]])).flatten().tolist() == [3, 0, 2]
+    with pytest.raises(ValueError, match="pieces is 0; it must be a whole number, 1 or more"):
+        networks.Maxout(1, 1, 0)
+
+
+def test_redrawn_weights_are_those_asked_for_and_biases_zero() -> None:
+    def orthogonal(weight: torch.Tensor) -> torch.Tensor:
+        return nn.init.orthogonal_(weight, gain=1.4)
+
+    network = nn.Sequential(networks.Maxout(6, 3, 2), nn.Linear(3, 2, bias=False))
+    before = torch.get_rng_state()
+    nets = [networks.redrawn(copy.deepcopy(network), orthogonal, seed=s) for s in (1, 1, 2)]
+    assert torch.equal(before, torch.get_rng_state())
+    for net in nets:
+        for layer in (net[0].linear, net[1]):
+            rows = layer.weight @ layer.weight.T
+            torch.testing.assert_close(rows, 1.96 * torch.eye(len(rows)), atol=1e-5, rtol=0)
+        assert not net[0].linear.bias.any()
+    first, same, other = (net[1].weight for net in nets)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    with pytest.raises(ValueError, match="Tanh has no linear layer to draw anew"):
+        networks.redrawn(nn.Tanh(), orthogonal)
+
+
 @pytest.mark.parametrize("sizes", [(), (2,), (2, 0), (2, -1, 1), (2, 1.5)])
 def test_wrong_sizes_are_named(sizes: tuple) -> None:
     with pytest.raises(ValueError, match="mlp sizes are"):

@@ -228,6 +228,63 @@ def test_an_unrolled_generator_waits_for_the_first_batch_and_is_there_once() -> 
         options.averaged(0.5)(options.averaged(0.9)(dirac())).initial()
 
 
+@pytest.mark.parametrize("driver", [step.pure, step.in_place])
+@pytest.mark.parametrize("rate", [0.1, 0.7])
+def test_simultaneous_steps_turn_and_grow_as_the_dirac_game_does(driver, rate: float) -> None:
+    # D pays psi (theta - real), G pays -psi theta, on latents 0: the step is a matrix whose
+    # determinant is 1 + rate^2, where that of alternating steps is 1.
+    one = options.simultaneous()(driver(dirac().game, (SGD(rate), SGD(rate))))
+    theta, psi, state = 1.0, 0.5, one.initial()
+    for _ in range(5):
+        state, fake = one.generate(state, ZERO)
+        state, _ = one.discriminator(state, ZERO, fake)
+        state, loss = one.generator(state, ZERO + 100.0)  # these latents are not used
+        assert loss.item() == pytest.approx(-psi * theta, rel=1e-5)
+        theta, psi = theta + rate * psi, psi - rate * theta
+        for player, value in ((state.generator, theta), (state.discriminator, psi)):
+            assert player.weights["value"].item() == pytest.approx(value, rel=1e-5)
+        assert state.extra == {}
+    assert theta**2 + psi**2 == pytest.approx(1.25 * (1 + rate**2) ** 5)
+
+
+def test_unrolling_under_simultaneous_steps_starts_where_the_discriminator_was() -> None:
+    theta, psi, rate, real = 1.0, 0.5, 0.1, 3.0
+    one = options.simultaneous()(options.unrolled(2)(dirac(theta, psi, rate)))
+    state, fake = one.generate(one.initial(), ZERO)
+    state, _ = one.discriminator(state, ZERO + real, fake)
+    after, loss = one.generator(state, ZERO)
+    ahead = psi + 2 * rate * (real - theta)
+    assert loss.item() == pytest.approx(-ahead * theta)
+    moved = theta - rate * (-ahead + 2 * rate * theta)
+    assert after.generator.weights["value"].item() == pytest.approx(moved)
+    kept = after.discriminator.weights["value"].item()
+    assert kept == pytest.approx(psi + rate * (real - theta))
+
+
+def test_simultaneous_steps_in_the_wrong_order_are_named() -> None:
+    one = options.simultaneous()(dirac())
+    with pytest.raises(ValueError, match="take a discriminator step first"):
+        one.generator(one.initial(), ZERO)
+    with pytest.raises(ValueError, match="unrolled stands after simultaneous"):
+        _trained(options.simultaneous(), options.unrolled(1))
+    with pytest.raises(TypeError, match="an option was not called"):
+        _trained(options.simultaneous)
+
+
+def test_a_checkpoint_between_simultaneous_steps_is_whole(tmp_path) -> None:
+    def trained(steps: int, **where: object) -> Tensor:
+        pair = networks.mlp(2, 8, 2, seed=1), networks.mlp(2, 8, 1, seed=2)
+        values = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+        training.fit(
+            *pair, values, steps=steps, batch_size=8, options=[options.simultaneous()], **where
+        )
+        return pair[0][0].weight.detach()
+
+    file = tmp_path / "run.pt"
+    trained(4, checkpoint=file)
+    assert torch.equal(trained(7, checkpoint=file), trained(7))
+
+
 def test_replay_draws_anew_at_each_step_and_the_same_in_both_drivers() -> None:
     game = Game(Shift(0.0), Slope(0.5))
     shown = []

@@ -134,6 +134,11 @@ def cases() -> dict[str, Case]:
             *plain, {"penalty": penalties.gradient_penalty}, {"clip": 0.3}, [options.unrolled(2)]),
         "unrolled, batch norm": (_normalised(2, 6), _normalised(1, 7), {}, {}, [
             options.unrolled(2)]),
+        "simultaneous": (*plain, {}, {}, [options.simultaneous()]),
+        "simultaneous, batch norm": (
+            _normalised(2, 6), spectral(discriminator()), {}, {}, [options.simultaneous()]),
+        "unrolled, simultaneous": (
+            *plain, {}, {}, [options.unrolled(2), options.simultaneous()]),
         "all at once": (
             _normalised(2, 6), spectral(_dropping()), {"pack": 1}, {},
             [options.replay(20), options.past_generators(2, every=3), options.averaged(0.9)]),
@@ -210,7 +215,7 @@ MANY = [
     "non_saturating", "f_gan-weighted_jensen_shannon", "wasserstein-gradient_penalty", "pack",
     "batch norm", "batch norm, joined", "spectral norm and r1", "dropout and penalty",
     "instance noise", "convolutions", "sgd", "rmsprop and adam", "schedule", "averaged", "replay",
-    "past generators", "unrolled", "all at once",
+    "past generators", "unrolled", "simultaneous", "unrolled, simultaneous", "all at once",
 ]  # fmt: skip
 
 

@@ -69,6 +69,8 @@ CASES: dict[str, dict[str, Any]] = {
         "discriminator_steps": 2,
         "average": 0.7,
     },
+    "unrolled": {"unrolled": 2},
+    "unrolled, gradient penalty": {"unrolled": 1, "penalty": penalties.gradient_penalty},
 }
 
 

@@ -27,7 +27,12 @@ from tools.sources import ROOT, Page, book_pages, code_cells
 QUESTIONS = ROOT / "book" / "course-questions.yml"
 ANSWER = re.compile(r"^% answers:\s*(.*?)\s*$", re.M)
 WELL_FORMED = re.compile(r"([A-Z]\d+) by ([\w-]+(?:, [\w-]+)*)")
-ROLES = {"fig": "numref", "ex": "ref"}  # of other labels: prf:ref
+ROLES = {"fig": "numref", "ex": "ref", "ch": "ref", "slip": "ref"}  # of other labels: prf:ref
+
+
+def link(label: str) -> str:
+    """A reference to a label as MyST, by the role that its kind needs."""
+    return f"{{{ROLES.get(label.split('-')[0], 'prf:ref')}}}`{label}`"
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,7 @@ class Answer:
 
     def text(self) -> str:
         """The answer as MyST."""
-        links = [f"{{{ROLES.get(n.split('-')[0], 'prf:ref')}}}`{n}`" for n in self.labels]
-        return f"{{doc}}`/{self.page.name}`: {', '.join(links)}"
+        return f"{{doc}}`/{self.page.name}`: {', '.join(map(link, self.labels))}"
 
 
 def sources() -> dict[str, Source]:

@@ -4,7 +4,7 @@ An assignment is a folder ``exercises/NAME`` with ``source.md`` (what is asked a
 notebook) and ``questions.py`` (its hidden tests). ``build`` makes, under ``build/exercises/``::
 
     NAME/instructor/NAME.ipynb     questions, solutions, rubrics
-    NAME/gradescope.zip            the autograder for Gradescope; a Docker image is built from it too
+    NAME/gradescope.zip            the autograder for Gradescope, and for a Docker image
     NAME/student/NAME.ipynb        no solution, no hidden test
     pages/NAME.md                  the page of the book
     pages/files/NAME.ipynb         the download that the page offers: the student's edition
@@ -160,8 +160,8 @@ def verify(
             result = results[question.name]
             if result.points != question.points or result.faults:
                 raise UsageError(
-                    f"{assignment.name}, {question.name}: its own solution scores {result.points:g} of "
-                    f"{question.points:g}: {' '.join(result.lessons + result.faults)}"
+                    f"{assignment.name}, {question.name}: its solution scores {result.points:g} "
+                    f"of {question.points:g}: {' '.join(result.lessons + result.faults)}"
                 )
 
 
@@ -208,7 +208,8 @@ def _build_command(options: argparse.Namespace) -> int:
         assignment = build(name, options.seed)
         verify(assignment, BUILD, options.seed)
         where = variant_folder(options.seed) / name
-        print(f"{name}: {len(assignment.questions)} questions by program, {assignment.points:g} points; its "
+        print(f"{name}: {len(assignment.questions)} questions by program, "
+              f"{assignment.points:g} points; its "
               f"solutions score full; in {where.relative_to(ROOT)}")  # fmt: skip
     return 0
 
@@ -223,9 +224,8 @@ def _grade_command(options: argparse.Namespace) -> int:
     for status in ("graded", "not graded", "failed"):
         count = sum(1 for e in found if e.record is not None and e.record.status == status)
         print(f"{count} {status}")
-    print(
-        f"{sum(1 for e in found if e.record is None)} missing\ntables, feedback, pages by question: {out}"
-    )
+    print(f"{sum(1 for e in found if e.record is None)} missing")
+    print(f"tables, feedback, pages by question: {out}")
     return 0
 
 
@@ -267,8 +267,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     grading.add_argument("--jobs", type=int, choices=range(1, 17), default=1, metavar="N",
                          help="submissions at a time, 1 to 16; default: %(default)s")  # fmt: skip
-    grading.add_argument("--trust-submissions", action="store_true",
-                         help="grade without protection, where this machine offers none")  # fmt: skip
+    grading.add_argument(
+        "--trust-submissions",
+        action="store_true",
+        help="grade without protection, where this machine offers none",
+    )
     grading.set_defaults(run=_grade_command)
     for command in (making, grading):
         command.add_argument("--seed", type=_seed, default=marking.PUBLIC_SEED,

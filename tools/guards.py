@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -227,6 +228,16 @@ def cells_small(page: Page) -> Iterator[str]:
             yield f"code cell {number} holds {found[0]!r}, which does not belong on a page"
 
 
+def imports_used(page: Page) -> Iterator[str]:
+    """What a page imports, one of its cells uses."""
+    code = ast.parse("\n\n".join(cell.source for cell in code_cells(page.notebook())))
+    used = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
+    for node in ast.walk(code):
+        for name in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            if (name.asname or name.name).split(".")[0] not in used:
+                yield f"imports {name.asname or name.name}, which no cell uses"
+
+
 def words(page: Page) -> Iterator[str]:
     """No words that claim a step is short, and nothing unfinished."""
     text = prose(page) if page.is_notebook else page.text
@@ -332,6 +343,7 @@ GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
         summary_refers,
         figures_described,
         cells_small,
+        imports_used,
         words,
         labels_carry_name,
         displays_stand_alone,

@@ -75,8 +75,27 @@ function follow() {
   document.head.append(script);
 }
 
+// The zoo: a field above the first table hides the rows of all that lack what is typed.
+function filterZoo() {
+  const tables = document.querySelectorAll(".zoo");
+  if (!tables.length) return;
+  const label = document.createElement("label");
+  label.className = "zoo-filter";
+  label.innerHTML = 'Show only rows with <input type="search"> <span role="status"></span>';
+  const [field, status] = label.querySelectorAll("input, span");
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+  field.addEventListener("input", () => {
+    const rows = [...document.querySelectorAll(".zoo tbody tr")];
+    const words = plain(field.value).split(/\s+/);
+    for (const row of rows) row.hidden = !words.every((word) => plain(row.textContent).includes(word));
+    status.textContent = field.value.trim() && `${rows.filter((row) => !row.hidden).length} rows`;
+  });
+  tables[0].closest("section").before(label);
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   switchFolds();
+  filterZoo();
   follow();
   window.addEventListener("hashchange", follow);
 });

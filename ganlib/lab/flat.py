@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ganlib import options
 from ganlib.game import Game
 from ganlib.losses import Loss
 from ganlib.optimisers import Adam
@@ -91,6 +92,9 @@ class FlatStep:
         twice as long. Neither network may keep buffers.
     parameters
         Symbols, the loss's among them, in the order of their values in :func:`settings`.
+    unrolled
+        Steps of the discriminator that the generator looks ahead (:func:`ganlib.options.unrolled`);
+        0 is none.
 
     Raises
     ------
@@ -107,6 +111,7 @@ class FlatStep:
         penalty: Penalty | None = None,
         parameters: tuple[sp.Symbol, ...] = (),
         pack: int = 1,
+        unrolled: int = 0,
     ) -> None:
         for player, module in (("generator", generator), ("discriminator", discriminator)):
             refuse_hidden_noise(player, module)
@@ -136,6 +141,8 @@ class FlatStep:
         self._players = _Flat(generator), _Flat(discriminator)
         game = Game(*self._players, loss, penalty, joined=True, pack=pack)
         self._step = pure(game, settings={str(symbol): 1.0 for symbol in loss.symbols})
+        if unrolled:
+            self._step = options.unrolled(unrolled)(self._step)
         self._sizes = [len(p.flat) for p in self._players] * 3 + [1, 1]
 
     def initial(self) -> Tensor:
@@ -175,9 +182,23 @@ class FlatStep:
         named, loss = self._step.discriminator(named, real, fake, mix)
         return Stepped(self._vector(named), loss)
 
-    def generator_step(self, state: Tensor, latent: Tensor, settings: Tensor) -> Stepped:
-        """The generator's loss, and the state after its step; see above."""
-        named, loss = self._step.generator(self._state(state, settings), latent)
+    def generator_step(
+        self,
+        state: Tensor,
+        latent: Tensor,
+        settings: Tensor,
+        real: Tensor | None = None,
+        mix: Tensor | None = None,
+    ) -> Stepped:
+        """The generator's loss, and the state after its step; see above.
+
+        ``real`` and ``mix`` are those of the discriminator's last step, for a generator that looks
+        ahead.
+        """
+        named = self._state(state, settings)
+        if real is not None:
+            named = named._replace(extra={"unrolled": {"real": real, "mix": mix}})
+        named, loss = self._step.generator(named, latent)
         return Stepped(self._vector(named), loss)
 
     def _parts(self, state: Tensor) -> tuple[Tensor, ...]:

@@ -7,9 +7,11 @@ from itertools import pairwise
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["leaky_relu", "mlp", "seeded"]
+from ganlib.checks import check_count
+
+__all__ = ["Maxout", "leaky_relu", "mlp", "redrawn", "seeded"]
 
 Built = TypeVar("Built")
 
@@ -62,3 +64,61 @@ def mlp(
         return nn.Sequential(*layers)
 
     return seeded(build, seed)
+
+
+class Maxout(nn.Module):
+    """A maxout layer (Goodfellow et al. 2013): each output the largest of some affine functions.
+
+    From (N, inputs) to (N, outputs); output j is the maximum of ``pieces`` affine functions, so a
+    convex function of the input. One piece is a linear layer. PacGAN's critic is made of these
+    (Lin et al. 2018).
+
+    Raises
+    ------
+    ValueError
+        For a width or a number of pieces below 1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, pieces: int = 5) -> None:
+        super().__init__()
+        for value, name in ((inputs, "inputs"), (outputs, "outputs"), (pieces, "pieces")):
+            check_count(value, name)
+        self.outputs, self.pieces = outputs, pieces
+        self.linear = nn.Linear(inputs, outputs * pieces)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).unflatten(-1, (self.outputs, self.pieces)).amax(-1)
+
+
+def redrawn(network: nn.Module, draw: Callable[[Tensor], object], *, seed: int = 0) -> nn.Module:
+    """Draw the weight of every linear layer anew, set its bias to 0; in place, returns the module.
+
+    Parameters
+    ----------
+    network
+        With linear layers in it; or one itself.
+    draw
+        Changes a weight (out, in) in place, such as ``torch.nn.init.xavier_uniform_`` or
+        ``lambda weight: torch.nn.init.orthogonal_(weight, gain=1.4)``.
+    seed
+        Decides the draws; torch's global generator is left as it was.
+
+    Raises
+    ------
+    ValueError
+        For a network without linear layers.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    if not layers:
+        raise ValueError(
+            f"{type(network).__name__} has no linear layer to draw anew; pass the network with them"
+        )
+
+    def drawn() -> nn.Module:
+        for layer in layers:
+            draw(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        return network
+
+    return seeded(drawn, seed)

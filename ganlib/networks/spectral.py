@@ -1,4 +1,4 @@
-"""Spectral norm whose state is in buffers, so that it works in a pure step and under ``vmap``."""
+"""Spectral norm, its state in buffers or nowhere: it works in a pure step and under ``vmap``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
+
+from ganlib.checks import check_count
 
 __all__ = ["spectral_norm"]
 
@@ -45,7 +47,32 @@ class _SpectralNorm(nn.Module):
         return weight
 
 
-def spectral_norm(module: nn.Module, *, epsilon: float = 1e-12) -> nn.Module:
+class _FreshSpectralNorm(nn.Module):
+    """The same by some power iterations from one fixed vector at each call: nothing is kept."""
+
+    def __init__(self, axis: int, iterations: int, epsilon: float) -> None:
+        super().__init__()
+        self.axis, self.iterations, self.epsilon = axis, iterations, epsilon
+
+    def forward(self, weight: Tensor) -> Tensor:
+        matrix = weight.movedim(self.axis, 0).flatten(1)
+        still = matrix.detach()
+        # a cosine: no singular vector of a trained weight is at right angles to it
+        v = torch.cos(torch.arange(matrix.shape[1], dtype=weight.dtype, device=weight.device))
+        for _ in range(self.iterations):
+            u = _unit(still @ v, self.epsilon)
+            v = _unit(u @ still, self.epsilon)
+        return weight / (u @ (matrix @ v))
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+def _unit(vector: Tensor, epsilon: float) -> Tensor:
+    return vector / (vector.square().sum().sqrt() + epsilon)
+
+
+def spectral_norm(module: nn.Module, *, epsilon: float = 1e-12, iterations: int = 0) -> nn.Module:
     """Every linear and convolutional weight over its largest singular value (Miyato et al. 2018).
 
     The value is estimated by one power iteration a call in training mode, as
@@ -53,11 +80,23 @@ def spectral_norm(module: nn.Module, *, epsilon: float = 1e-12) -> nn.Module:
     writes outside its buffers, so it works in a pure step and under ``vmap``. In place; returns
     the module.
 
+    Parameters
+    ----------
+    module
+        Whose layers are normalised, each for itself.
+    epsilon
+        Added to, or the least of, the norms that are divided by.
+    iterations
+        0, as torch does it. Else nothing is kept: each call makes so many power iterations from
+        one fixed vector, so that a compiled step, which has no place for buffers, can carry the
+        network (:mod:`ganlib.studies`); 8 come within a few hundredths of the value.
+
     Raises
     ------
     ValueError
         If the module has no such layer, or one that is normalised already.
     """
+    check_count(iterations, "iterations", 0)
     layers = [m for m in module.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))]
     if not layers:
         raise ValueError(
@@ -71,6 +110,10 @@ def spectral_norm(module: nn.Module, *, epsilon: float = 1e-12) -> nn.Module:
             )
     for layer in layers:
         axis = 1 if isinstance(layer, nn.modules.conv._ConvTransposeNd) else 0
-        norm = _SpectralNorm(layer.weight, axis, epsilon)
+        norm: nn.Module = (
+            _FreshSpectralNorm(axis, iterations, epsilon)
+            if iterations
+            else _SpectralNorm(layer.weight, axis, epsilon)
+        )
         register_parametrization(layer, "weight", norm)
     return module

@@ -8,7 +8,17 @@ where it was stopped; :func:`read` reads the tables that come with the library, 
 
 from __future__ import annotations
 
-from ganlib.results import dcgan_cifar10, dcgan_mnist, dirac_gan, f_gan_gaussian
+from ganlib.results import (
+    dcgan_cifar10,
+    dcgan_mnist,
+    dirac_gan,
+    f_gan_gaussian,
+    mode_remedies,
+    pacgan,
+    stabilising,
+    unrolled_ring,
+    wgan_gp_toys,
+)
 from ganlib.results.running import reproduce
 from ganlib.results.store import Read, Row, missing, picture, read
 from ganlib.results.target import SIZES, Job, Outcome, Published, Size, Target
@@ -32,5 +42,8 @@ __all__ = [
 #: Every target by its name.
 TARGETS = {
     module.TARGET.name: module.TARGET
-    for module in (dirac_gan, f_gan_gaussian, dcgan_mnist, dcgan_cifar10)
-}
+    for module in (
+        dirac_gan, f_gan_gaussian, unrolled_ring, wgan_gp_toys, pacgan, dcgan_mnist, dcgan_cifar10,
+        mode_remedies, stabilising,
+    )
+}  # fmt: skip

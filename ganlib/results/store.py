@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def file(name: str, size: str, place: Path = TABLES) -> Path:
 
 def picture(name: str, size: str, row: str, seed: int, place: Path = TABLES) -> Path:
     """The path of a job's pictures."""
-    return place / f"{name}-{size}-{row.replace(' ', '-')}-{seed}.png"
+    return place / f"{name}-{size}-{re.sub('[ ,]+', '-', row)}-{seed}.png"
 
 
 def read(name: str, size: str, place: Path = TABLES) -> Read | None:

@@ -43,11 +43,14 @@ class Published:
         In the source; and how we know the numbers.
     rows
         Row -> name -> value, with the rows and names of the target.
+    errors
+        Row -> name -> what the source prints after the sign ±; where it prints that.
     """
 
     source: str
     where: str
     rows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ class Target:
         (job, steps, device, progress) -> :class:`Outcome`: a function of these alone.
     sizes
         By name, of :data:`SIZES`; ``full`` alone where two cores are enough.
+    beside
+        Numbers by another protocol than the target's, with rows of their own: to be read beside
+        ours, compared with none of them.
     """
 
     name: str
@@ -115,6 +121,7 @@ class Target:
     differences: tuple[str, ...]
     run: Callable[[Job, int, torch.device, bool | None], Outcome]
     sizes: Mapping[str, Size]
+    beside: tuple[Published, ...] = ()
 
     def size(self, device: torch.device) -> str:
         """The size that this device can do: full on CUDA, else the smallest there is."""

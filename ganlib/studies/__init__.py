@@ -63,7 +63,8 @@ def sweep(
         One dict a setting: arguments of ``fit`` (``learning_rate``, ``betas``, ``epsilon``,
         ``loss``, ``penalty``, ``clip``, ``pack``, ``batch_size``, ``discriminator_steps``,
         ``optimiser``, ``options``, ...), ``penalty_weight``, ``average`` (the decay of an average
-        of the generator's weights, which is measured too), and arguments of ``make``.
+        of the generator's weights, which is measured too), ``unrolled`` (steps of the
+        discriminator that the generator looks ahead), and arguments of ``make``.
     seeds
         Integers. A run is a function of its setting and seed.
     measure

@@ -70,8 +70,8 @@ class Key:
         self.member, training = member, member.training
         self.content = (
             structure(member), repr(facts([training.loss, training.penalty])), training.pack,
-            training.batch_size, training.latent, source.shape, source.std, source.picked,
-            tuple(source.points.shape),
+            training.batch_size, training.latent, training.unrolled,
+            source.shape, source.std, source.picked, tuple(source.points.shape),
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -85,7 +85,7 @@ def flat_step(member: Member) -> flat.FlatStep:
     training = member.training
     return flat.FlatStep(
         member.generator, member.discriminator, training.loss or non_saturating(),
-        training.penalty, pack=training.pack,
+        training.penalty, pack=training.pack, unrolled=training.unrolled,
     )  # fmt: skip
 
 
@@ -112,23 +112,43 @@ def module(member: Member) -> Module:
         done = step.discriminator_step(state, real, z, places[:pairs, None], settings)
         return {"state": done.state, "loss_d": done.loss}
 
-    def picking(
-        state: Tensor, points: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
-    ) -> dict[str, Tensor]:
+    def picked(points: Tensor, normal: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         rows = (uniform[:size] * len(points)).long().clamp(max=len(points) - 1)
         real = points[rows]
         if source.std:
             real = real + source.std * normal[many:-many].reshape(shape)
-        return taken(state, real, normal, uniform[size:], settings)
+        return real, uniform[size:]
+
+    def picking(
+        state: Tensor, points: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
+    ) -> dict[str, Tensor]:
+        real, places = picked(points, normal, uniform)
+        return taken(state, real, normal, places, settings)
 
     def given(
         state: Tensor, real: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
     ) -> dict[str, Tensor]:
         return taken(state, real, normal, uniform, settings)
 
-    def generator(state: Tensor, normal: Tensor, settings: Tensor) -> dict[str, Tensor]:
-        done = step.generator_step(state, normal[-many:].reshape(latent), settings)
+    def moved(state: Tensor, normal: Tensor, settings: Tensor, *seen: Tensor) -> dict[str, Tensor]:
+        done = step.generator_step(state, normal[-many:].reshape(latent), settings, *seen)
         return {"state": done.state, "loss_g": done.loss}
+
+    def generator(state: Tensor, normal: Tensor, settings: Tensor) -> dict[str, Tensor]:
+        return moved(state, normal, settings)
+
+    # A generator that looks ahead: buffers of one name are one, so the draws of the
+    # discriminator's last step are still there.
+    def ahead_picking(
+        state: Tensor, points: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
+    ) -> dict[str, Tensor]:
+        real, places = picked(points, normal, uniform)
+        return moved(state, normal, settings, real, places[:pairs, None])
+
+    def ahead_given(
+        state: Tensor, real: Tensor, normal: Tensor, uniform: Tensor, settings: Tensor
+    ) -> dict[str, Tensor]:
+        return moved(state, normal, settings, real, uniform[:pairs, None])
 
     state, numbers = step.initial(), flat.settings()
     normal = torch.zeros(2 * many + (math.prod(shape) if source.std else 0))
@@ -136,8 +156,12 @@ def module(member: Member) -> Module:
     batch = source.points if source.picked else torch.zeros(shape)
     program = Program(noise=True, seldom=())
     first = picking if source.picked else given
-    program.add("discriminator", first, (state, batch, normal, uniform, numbers))
-    program.add("generator", generator, (state, normal, numbers))
+    drawn = (state, batch, normal, uniform, numbers)
+    program.add("discriminator", first, drawn)
+    if training.unrolled:
+        program.add("generator", ahead_picking if source.picked else ahead_given, drawn)
+    else:
+        program.add("generator", generator, (state, normal, numbers))
     return Module(b"", program.signatures, program.source())
 
 

@@ -17,7 +17,7 @@ from ganlib.draws import Conditions, Data, Latents
 from ganlib.game import Game
 from ganlib.losses import Loss, non_saturating
 from ganlib.optimisers import Optimiser, Rate, Tree
-from ganlib.options import Option, averaged
+from ganlib.options import Option, averaged, unrolled
 from ganlib.penalties import Penalty, weighted
 from ganlib.studies.keys import facts
 from ganlib.training import History, fit
@@ -42,7 +42,8 @@ class Training:
     """The settings that say how a member trains: arguments of :func:`ganlib.training.fit`.
 
     ``penalty_weight`` multiplies the penalty; with ``average`` an exponential average of the
-    generator's weights is measured too (:func:`ganlib.options.averaged`). None anywhere is the
+    generator's weights is measured too (:func:`ganlib.options.averaged`), with ``unrolled`` the
+    generator looks so many steps ahead (:func:`ganlib.options.unrolled`). None anywhere is the
     default of ``fit``.
     """
 
@@ -60,6 +61,7 @@ class Training:
     joined: bool = False
     options: Sequence[Option] = ()
     average: float | None = None
+    unrolled: int = 0
     autocast: torch.dtype | None = None
     latent: int | Latents | None = None
     conditions: Conditions | None = None
@@ -72,8 +74,9 @@ class Training:
 
     @property
     def all_options(self) -> list[Option]:
-        """The options, with the average's."""
-        return [*self.options, *([] if self.average is None else [averaged(self.average)])]
+        """The options, with those of ``unrolled`` and ``average``."""
+        ahead = [unrolled(self.unrolled)] if self.unrolled else []
+        return [*self.options, *ahead, *([] if self.average is None else [averaged(self.average)])]
 
     @property
     def bound(self) -> float:
@@ -157,7 +160,8 @@ def made(make: Make, setting: Mapping[str, Any], seed: int) -> Member:
 def trained(member: Member, steps: int) -> History:
     """Train a member with :func:`ganlib.training.fit`."""
     given = {one.name: getattr(member.training, one.name) for one in fields(Training)}
-    weight, _ = given.pop("penalty_weight"), given.pop("average")
+    weight = given.pop("penalty_weight")
+    del given["average"], given["unrolled"]
     given["options"] = member.training.all_options
     if not weight >= 0:
         raise ValueError(f"penalty_weight is {weight}; it must be 0 or more")

@@ -162,6 +162,23 @@ def test_theme_button_changes_the_page(address: str, chromium: Any) -> None:
 
 
 @pytest.mark.browser
+def test_the_zoo_is_searched(address: str, context: Any) -> None:
+    visit = Visit(context, f"{address}/book/back/zoo.html")
+    rows = visit.page.locator(".zoo tbody tr:visible")
+    field = visit.page.get_by_label("Show only rows with")
+    everyone = rows.count()
+    field.fill("Cramer energy")  # without the accent, two words of one row
+    assert rows.count() == 1
+    assert "Cramér GAN" in rows.first.inner_text()
+    field.fill("no such animal")
+    assert rows.count() == 0
+    assert visit.page.locator(".zoo-filter").inner_text().strip().endswith("0 rows")
+    field.fill("")
+    assert rows.count() == everyone > 50
+    visit.page.close()
+
+
+@pytest.mark.browser
 def test_the_checks_see_planted_faults(chromium: Any, tmp_path: Path) -> None:
     bad = tmp_path / "bad.html"
     bad.write_text(

@@ -31,7 +31,8 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 SETUP = """#!/usr/bin/env bash
 # Run once, as root, when the image is built.
 set -euo pipefail
-apt-get update -qq && apt-get install -y -qq bubblewrap python3 python3-venv util-linux >/dev/null || true
+apt-get update -qq && apt-get install -y -qq bubblewrap python3 python3-venv util-linux \\
+  >/dev/null || true
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # Readable by the user that a submission runs as; what decides marks is not.
 python3 -m venv /opt/grader
@@ -83,7 +84,8 @@ def closure(names: Iterable[str], pinned: dict[str, str]) -> list[str]:
 
 
 def write(path: Path, name: str, seed: str, secret: str, sources: Path) -> None:
-    """Write the archive of an assignment's variant; ``secret`` keys the draws, as in `make grade`."""
+    """Write the archive of an assignment's variant; ``secret`` keys the draws, as in
+    `make grade`."""
     pinned = lock()
     torch = f"torch=={pinned['torch']}"
     rest = closure(NEEDED, pinned)

@@ -44,7 +44,7 @@ class Grader:
 
         def same(want):
             return len(got) == len(want) and all(
-                abs(x - y) <= case["rel"] * max(1, abs(y)) for x, y in zip(got, want)
+                abs(x - y) <= case["rel"] * max(1, abs(y)) for x, y in zip(got, want, strict=True)
             )
 
         if same(case["right"]):

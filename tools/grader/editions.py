@@ -171,8 +171,8 @@ def head(assignment: Assignment, found: Sequence[Part]) -> str:
     total = sum(automatic.values()) + sum(p.by_hand for p in found)
     hours = sum(p.minutes for p in found) / 60
     return (
-        f"*{len(found)} questions, {total:g} points ({sum(p.by_hand for p in found):g} of them given by "
-        f"a reader), about {hours:.1f} hours.*"
+        f"*{len(found)} questions, {total:g} points ({sum(p.by_hand for p in found):g} of them "
+        f"given by a reader), about {hours:.1f} hours.*"
     )
 
 
@@ -181,7 +181,8 @@ def worth(assignment: Assignment, part: Part) -> str:
     program = {q.name: q.points for q in assignment.questions}.get(part.name, 0)
     shares = [f"{program:g} by program"] if program else []
     shares += [f"{part.by_hand:g} by a reader"] if part.by_hand else []
-    return f"*{program + part.by_hand:g} points ({', '.join(shares)}); about {part.minutes:g} minutes.*"
+    points = f"{program + part.by_hand:g} points ({', '.join(shares)})"
+    return f"*{points}; about {part.minutes:g} minutes.*"
 
 
 def with_line(text: str, line: str) -> str:
@@ -295,8 +296,9 @@ def page_edition(assignment: Assignment, source: NotebookNode) -> str:
     found = {part.name: part for part in parts(source)}
     offer = (
         "```{admonition} Work in the notebook\n:class: tip\n"
-        f"This page is for reading. {{download}}`Download the notebook <files/{assignment.name}.ipynb>`, "
-        "answer in it, and hand it in. It holds the same questions and their public checks, and runs "
+        "This page is for reading. "
+        f"{{download}}`Download the notebook <files/{assignment.name}.ipynb>`, answer in it, "
+        "and hand it in. It holds the same questions and their public checks, and runs "
         "in JupyterLab, on a hub or in Colab under any name.\n```"
     )
     blocks = [f"(assignment-{assignment.name})="]
@@ -328,7 +330,7 @@ def plain(text: str) -> str:
 
 
 def secrets(source: NotebookNode, hidden: str = "") -> list[str]:
-    """Lines of solutions and rubrics, and of the hidden tests' program, that stand in no open part."""
+    """Lines of solutions, rubrics and the hidden tests' program that stand in no open part."""
     public: list[str] = []
     secret = [line for line in hidden.splitlines() if len(line.strip()) >= 25]
     for cell in source.cells:

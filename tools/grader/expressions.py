@@ -275,8 +275,8 @@ class Formula:
                 )
             tree = renamed(tree, dict(zip(mine, sorted(self.names), strict=True)))
             self.form = self.form or Wrong(
-                f"{self.name} is right, with the letters {', '.join(mine)[:60]}; the question's are "
-                f"{', '.join(self.names)}.", 0.75)  # fmt: skip
+                f"{self.name} is right, with the letters {', '.join(mine)[:60]}; the question's "
+                f"are {', '.join(self.names)}.", 0.75)  # fmt: skip
         return tree
 
     def at(self, points: Sequence[Point]) -> list[float]:

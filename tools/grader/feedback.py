@@ -20,14 +20,18 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; border-top: 1px solid #bbb; pa
 table { border-collapse: collapse } td, th { padding: .2rem .8rem; text-align: left }
 li { margin: .3rem 0 } pre, .words { white-space: pre-wrap; background: #f4f4f4; padding: .6rem }
 i.tex { font-family: "Latin Modern Math", Cambria, serif }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #111 } pre, .words { background: #222 } }
+@media (prefers-color-scheme: dark) {
+  body { color: #ddd; background: #111 }
+  pre, .words { background: #222 }
+}
 """
 SIGNS = {
     "alpha": "α", "beta": "β", "mu": "μ", "sigma": "σ", "pi": "π", "lambda": "λ", "theta": "θ",
     "Delta": "Δ", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "int": "∫",
     "cdot": "·", "times": "×", "infty": "∞", "to": "→", "log": "log ", "ln": "ln ", "exp": "exp ",
-    "star": "*", "Vert": "‖", "mid": "|", "in": "∈", "sum": "∑", "pm": "±", "quad": "  ", "epsilon": "ε",
-    "partial": "∂", "approx": "≈", "Rightarrow": "⇒", "iff": "⇔", "ldots": "…", "dots": "…",
+    "star": "*", "Vert": "‖", "mid": "|", "in": "∈", "sum": "∑", "pm": "±", "quad": "  ",
+    "epsilon": "ε", "partial": "∂", "approx": "≈", "Rightarrow": "⇒", "iff": "⇔",
+    "ldots": "…", "dots": "…",
 }  # fmt: skip
 
 
@@ -38,12 +42,13 @@ def page(title: str, body: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'\">"
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body></html>\n"
     )
 
 
 def tex(text: str) -> str:
-    """TeX between dollars as HTML that every browser shows: Greek, signs, powers, indices, fractions.
+    """TeX between dollars as HTML for every browser: Greek, signs, powers, indices, fractions.
 
     What is not understood stays as it was written. The result is escaped.
     """

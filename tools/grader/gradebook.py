@@ -82,7 +82,7 @@ def read_roster(path: Path) -> list[Student]:
         key = row.get("id") or row.get("sid") or row.get("student id") or ""
         if not key:
             raise RosterError(
-                f"{path}, line {number}: no id; the first line must name the columns id, name, email"
+                f"{path}, line {number}: no id; its first line must name id, name, email"
             )
         if key in found:
             raise RosterError(f"{path}, line {number}: the id {key!r} stands there twice")
@@ -198,7 +198,7 @@ def equal_pairs(found: Sequence[Entry]) -> list[tuple[str, str, str]]:
 
 
 def prints_of(cells: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Fingerprints of the longer cells that are not the assignment's own, blanks and comments aside."""
+    """Fingerprints of the longer cells that are not the assignment's; blanks, comments aside."""
 
     def normal(text: str) -> str:
         return re.sub(r"\s+", " ", re.sub(r"#.*", "", text)).strip()
@@ -273,7 +273,8 @@ def read_hand(path: Path, parts: Sequence[Part]) -> Hand:
             raise RosterError(f"{path}, line {number}: points {text!r} is no number") from None
         if points is not None and not 0 <= points <= most.get(question, math.inf):
             raise RosterError(
-                f"{path}, line {number}: {points:g} points; {question} has {most.get(question, 0):g}"
+                f"{path}, line {number}: {points:g} points; "
+                f"{question} has {most.get(question, 0):g}"
             )
         found[who, question] = (points, row.get("comment", ""))
     return found
@@ -357,7 +358,7 @@ def hand_page(
 def score(
     entry: Entry, assignment: Assignment, parts: Sequence[Part], hand: Hand
 ) -> tuple[dict[str, float], float, bool]:
-    """(points of each question with those by hand, their sum, whether some are still to be given)."""
+    """(points of each question with those by hand, their sum, whether some are to be given)."""
     questions = entry.record.result.get("questions", {}) if entry.record else {}
     points, missing = {}, False
     for part in parts:
@@ -469,13 +470,15 @@ def publish(
     done = [(e, t) for e, t in results if e.on_roster or not roster]
     write_kept(out / "canvas.csv", table(
         ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.name],
-        [[e.student.name, "", e.student.key, e.student.email, "", f"{t:g}"] for e, t in done]))  # fmt: skip
+        [[e.student.name, "", e.student.key, e.student.email, "", f"{t:g}"]
+         for e, t in done]))  # fmt: skip
     write_kept(out / "moodle.csv", table(
         ["ID number", "Email address", "Full name", f"{assignment.name} (points)"],
         [[e.student.key, e.student.email, e.student.name, f"{t:g}"] for e, t in done]))  # fmt: skip
     write_kept(out / "gradescope.csv", table(
         ["Name", "SID", "Email", "Total Score", "Max Points"],
-        [[e.student.name, e.student.key, e.student.email, f"{t:g}", f"{possible:g}"] for e, t in done]))  # fmt: skip
+        [[e.student.name, e.student.key, e.student.email, f"{t:g}", f"{possible:g}"]
+         for e, t in done]))  # fmt: skip
     write_kept(
         out / "misconceptions.csv", table(["question", "lesson", "students"], misconceptions(found))
     )

@@ -1,4 +1,4 @@
-"""``python -m tools.grader.gradescope SUBMISSION RESULTS.json``: one submission, as Gradescope asks.
+"""``python -m tools.grader.gradescope SUBMISSION RESULTS.json``: one submission, for Gradescope.
 
 It is written whatever happens. Marks and lessons are those of ``make grade``.
 """
@@ -21,7 +21,9 @@ def grade(folder: Path, name: str, seed: str, secret: str) -> dict[str, Any]:
     """What Gradescope reads, for the one notebook in ``folder``."""
     began = time.monotonic()
     said: dict[str, Any] = {
-        "score": 0.0, "output_format": "text", "visibility": "visible", "stdout_visibility": "hidden", "tests": [],
+        "score": 0.0, "output_format": "text", "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": [],
     }  # fmt: skip
     try:
         files = [p for p in batch.find(folder) if p.suffix.lower() in batch.NOTEBOOKS]

@@ -32,7 +32,10 @@ PRINTED = (
     "{what} prints its result and returns nothing: what is printed cannot be used further. End the "
     "function with return."
 )
-FAULT = "this test failed by itself, which is no fault of yours: its points are given, and your teacher sees this."
+FAULT = (
+    "this test failed by itself, which is no fault of yours: its points are given, and your "
+    "teacher sees this."
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def load(name: str, seed: str = PUBLIC_SEED, sources: Path | None = None) -> Ass
     label = "questions_of_" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
     if label not in sys.modules:
         spec = importlib.util.spec_from_file_location(label, folder / "questions.py")
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[label] = module
         try:
