@@ -7,15 +7,21 @@ The first right style is the instructor's edition itself.
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
-from game_answers import Mistake
+sys.path.insert(0, str(Path(__file__).parent))
+from asking_here import Answers, Mistake, source
 
+from tools.grader import editions
+from tools.grader.marking import Assignment
 from tools.grader.questions import Constants
 
 HEAD = """
 import math
 import sympy as sp
 import torch
+from torch import Tensor
 a, e = sp.symbols("a e", positive=True)
 """
 #: Loops, floats, other algebra, another search.
@@ -160,3 +166,34 @@ MISTAKES = [
     _then("q8", "left missing", 0.5, "to the left is missing", "def transport_cost(p, q, x):\n    return (RIGHT * (p - q).cumsum(0).clamp(min=0)[:-1] * x.diff()).sum()"),
     _then("q8", "mean", 0.5, "a mean over the bins", "_t = transport_cost\ndef transport_cost(p, q, x):\n    return _t(p, q, x) / len(x)"),
 ]  # fmt: skip
+
+
+def solution(assignment: Assignment, question: str) -> str:
+    """The instructor's answer cells of a question."""
+    return "\n".join(
+        editions.solved(cell.source)
+        for name, cell in editions.by_question(source(assignment))
+        if name == question and cell.cell_type == "code" and "answer" in editions.tags(cell)
+    )
+
+
+def needed(assignment: Assignment, question: str) -> list[str]:
+    """The right answers to the question and those it may call."""
+    earlier = {"q3": ["q4", "q3"], "q4": ["q3", "q4"]}.get(question, [question])
+    return [HEAD, *(solution(assignment, name) for name in earlier)]
+
+
+def second_style(assignment: Assignment, question: str) -> list[str]:
+    """The answer of OWN; where there is none, the instructor's again."""
+    if question not in OWN:
+        return needed(assignment, question)
+    return [HEAD, own(assignment.k, OWN[question])]
+
+
+ANSWERS = Answers(
+    "how-wrong",
+    {"plain": needed, "own": second_style},
+    lambda assignment, m: [*needed(assignment, m.question), own(assignment.k, m.code)],
+    lambda k: [HEAD],
+    MISTAKES,
+)
