@@ -68,7 +68,8 @@ def relaxed_bits(logits: Tensor, uniform: Tensor, temperature: Tensor | float) -
     Raises
     ------
     TypeError, ValueError
-        For other dtypes, shapes that do not fit, or a temperature that is not positive.
+        For other dtypes, shapes that do not fit, or a temperature that is no number, not finite
+        or not positive.
 
     Derived in `discrete` (Maddison et al. 2017; Jang et al. 2017).
     """
@@ -152,7 +153,7 @@ def disarm(cost: Callable[[Tensor], Tensor], logits: Tensor, uniform: Tensor) ->
     Raises
     ------
     TypeError, ValueError
-        For other dtypes, shapes that differ, or a cost that is not one number a row.
+        For other dtypes, shapes that differ, or a cost that is not one float a row.
 
     Derived in `discrete` (Dong, Mnih and Tucker 2020; as U2G, Yin et al. 2020).
     """
@@ -168,6 +169,9 @@ def disarm(cost: Callable[[Tensor], Tensor], logits: Tensor, uniform: Tensor) ->
         first = (uniform >= torch.sigmoid(-logits)).to(logits.dtype)
         second = (uniform < chance).to(logits.dtype)
         costs = cost(first), cost(second)
+        if not all(isinstance(c, Tensor) and c.is_floating_point() for c in costs):
+            kind = costs[0].dtype if isinstance(costs[0], Tensor) else type(costs[0]).__name__
+            raise TypeError(f"the cost is {kind}; return a floating-point tensor, one number a row")
         if costs[0].shape != logits.shape[:-1]:
             raise ValueError(
                 f"the cost has shape {tuple(costs[0].shape)} for bits {tuple(logits.shape)}; "
@@ -258,12 +262,19 @@ def _scaled(logits: Tensor, noise: Tensor, temperature: Tensor | float) -> Tenso
                 f"temperature has shape {tuple(temperature.shape)}, which would "
                 f"not fit draws {tuple(moved.shape)} one by one; give it their axes, or ones"
             )
-        positive = not readable(temperature) or bool((temperature > 0).all())
+        fits = not readable(temperature) or bool(
+            ((temperature > 0) & torch.isfinite(temperature)).all()
+        )
+    elif isinstance(temperature, bool) or not isinstance(temperature, int | float):
+        raise TypeError(
+            f"temperature is {temperature!r}, a {type(temperature).__name__}; it must be a number "
+            "or a tensor"
+        )
     else:
-        positive = temperature > 0
-    if not positive:
+        fits = 0 < temperature < math.inf
+    if not fits:
         raise ValueError(
-            f"temperature is {temperature}; it must be above 0: for hard draws compare "
+            f"temperature is {temperature}; it must be finite and above 0: for hard draws compare "
             "logits + noise with 0, or take the argmax"
         )
     return moved / temperature

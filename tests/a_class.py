@@ -1,4 +1,4 @@
-"""A class that hands in: right answers, mistakes, strangers and broken files, and what each deserves."""
+"""A class that hands in: right answers, mistakes, strangers, broken files; what each deserves."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def notebook(sources: list[str]) -> str:
 def hand_in(folder: Path, count: int, seed: int = 0) -> dict[str, tuple[float, float] | None]:
     """Write ``count`` submissions; the least and most points each deserves, None for no notebook.
 
-    A tenth of the notebooks is hostile, a tenth of the files broken; mistakes are drawn by ``seed``.
+    A tenth of the files is hostile, a tenth broken; mistakes are drawn by ``seed``.
     """
     draw = random.Random(seed)
     full = GAME.points

@@ -259,8 +259,11 @@ class TestRefusals:
     def test_temperature(self) -> None:
         half = torch.full((4, 3), 0.5)
         for temperature in (0.0, -1.0, torch.tensor(0.0), math.nan):
-            with pytest.raises(ValueError, match="it must be above 0"):
+            with pytest.raises(ValueError, match="it must be finite and above 0"):
                 discrete.relaxed_bits(half, half, temperature)
+        for temperature in (True, "1", None):
+            with pytest.raises(TypeError, match="a number or a tensor"):
+                discrete.relaxed_bits(half, half, temperature)  # type: ignore[arg-type]
         # torch.distributions lets a column of temperatures through and squares the result.
         for shape in ((2, 4, 3), (4, 3, 1), (4,)):
             with pytest.raises(ValueError, match="not fit draws"):
@@ -287,6 +290,9 @@ class TestRefusals:
             discrete.disarm(torch.sum, three, three[:2])
         with pytest.raises(ValueError, match="return one number a row"):
             discrete.disarm(lambda bits: bits, three, three)
+        for cost in (lambda bits: 1.0, lambda bits: bits.sum(-1) > 1):
+            with pytest.raises(TypeError, match="return a floating-point tensor"):
+                discrete.disarm(cost, three, three)
         with pytest.raises(ValueError, match="with one d"):
             discrete.mixture_log_law(three, three)
         with pytest.raises(ValueError, match="other than 0 and 1"):

@@ -53,7 +53,7 @@ def test_collapse_to_some_modes(kept: int) -> None:
 
 def test_no_sample_near_a_mode() -> None:
     got = metrics.mode_coverage(torch.full((9, 2), 50.0), data.ring().centres, 0.01)
-    assert got == (0, 0.0, math.inf, 0)
+    assert got == (0, 0.0, math.inf, 0, 0)
 
 
 def test_perfect_share_by_dimension() -> None:

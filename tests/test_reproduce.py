@@ -396,6 +396,11 @@ def test_nothing_but_the_page_results_and_a_targets_own_page_reads_a_table() -> 
         text = page.read_text(encoding="utf-8")
         if page.name == "stabilising.md":  # which runs rows of it again, on other seeds
             assert set(re.findall(r"results\.read\(\"([\w-]+)\"", text)) == {"stabilising"}
+        elif page.name == "remedies.md":  # trains a target's players, and reads no table
+            assert set(re.findall(r"ganlib\.results[\w.]*", text)) == {
+                "ganlib.results.mode_remedies"
+            }
+            assert not re.search(r"results\.read\(|results/tables", text)
         elif page.name != "results.md":
             assert not reading.search(text), page
 

@@ -314,8 +314,8 @@ TARGET = Target(
         "The list speaks of convolutional networks on photographs; these are fully connected "
         "ones, small enough for sixteen seeds a row.",
         "Adam's rate in the plain run was chosen on seeds 0 to 3 among 1e-3, 2e-3 and 4e-3, SGD's "
-        "on seeds 0 and 1 of 0.1 and 0.5, at the end of the small size; every other row has one "
-        "value, fixed beforehand, the list's where it names one.",
+        "on seeds 0 and 1 of 0.1 and 0.5 (for G on the ring alone), at the end of the small size; "
+        "every other row has one value, fixed beforehand, the list's where it names one.",
         "Past checkpoints: those of the generator, shown to D. Five D steps take five times the "
         "data and more time; D's and G's steps are otherwise one to one.",
         "All runs are on the CPU, whatever the device.",

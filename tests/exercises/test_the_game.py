@@ -20,7 +20,7 @@ from game_answers import MISTAKES, PLAIN, cells
 
 from ganlib import losses
 from tools import exercises
-from tools.grader import editions, marking
+from tools.grader import editions, marking, questions
 from tools.grader.local import InProcess
 from tools.grader.marking import Result
 from tools.grader.questions import Draw
@@ -34,6 +34,13 @@ HIDDEN = (exercises.SOURCES / NAME / "questions.py").read_text(encoding="utf-8")
 
 def graded(answers: dict[str, str], question: str) -> Result:
     return asking_here.graded(cells(GAME.k, answers), GAME, question)
+
+
+def test_what_is_not_finite_equals_nothing() -> None:
+    inf, nan = float("inf"), float("nan")
+    assert questions.same([1.0, 2.0], [1.0, 2.0], 1e-9)
+    for one, other in ((1.0, inf), (inf, 1.0), (inf, inf), (nan, nan), (1.0, nan), (0.0, -inf)):
+        assert not questions.same([one], [other], 0.5)
 
 
 # Right and wrong answers

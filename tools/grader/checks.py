@@ -44,7 +44,8 @@ class Grader:
 
         def same(want):
             return len(got) == len(want) and all(
-                abs(x - y) <= case["rel"] * max(1, abs(y)) for x, y in zip(got, want, strict=True)
+                math.isfinite(y) and abs(x - y) <= case["rel"] * max(1, abs(y))
+                for x, y in zip(got, want, strict=True)
             )
 
         if same(case["right"]):

@@ -178,9 +178,9 @@ class Draw:
 
 
 def same(got: Numbers, want: Numbers, rel: float) -> bool:
-    """Equal within ``rel`` (relative above 1, absolute below)."""
+    """Equal within ``rel`` (relative above 1, absolute below); the infinite equals nothing."""
     return len(got) == len(want) and all(
-        math.isfinite(x) and abs(x - y) <= rel * max(1.0, abs(y))
+        math.isfinite(x) and math.isfinite(y) and abs(x - y) <= rel * max(1.0, abs(y))
         for x, y in zip(got, want, strict=True)
     )
 
@@ -362,8 +362,7 @@ def _number(value: Any, what: str) -> float:
     if isinstance(tensor, Tensor):
         if tensor.numel() != 1:
             raise Wrong(
-                f"{what} has shape {tuple(tensor.shape)}; it must be one number (shape ()): take "
-                "the mean over the samples."
+                f"{what} has shape {tuple(tensor.shape)}; it must be one number (shape ())."
             )
         if tensor.is_complex():
             raise Wrong(f"{what} is complex; it must be one real number.")
