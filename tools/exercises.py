@@ -185,6 +185,8 @@ def grade(
     Results of earlier runs, of other folders too, are kept and stand in the tables.
     """
     load(name, seed, sources)
+    batch.find(submissions)  # a wrong path shows before anything else
+    out.mkdir(parents=True, exist_ok=True)
     own = course.load(name, seed, sources)
     students = gradebook.read_roster(roster) if roster else []
     gradebook.read_hand(out / gradebook.HAND, own.parts)  # a mistake in it shows before the work
@@ -192,10 +194,29 @@ def grade(
     mode = hull.choose([path.resolve() for path in hidden], trust=trust)
     print(f"protection: {mode}", file=sys.stderr)
     how = batch.Batch(own.judge(key), own.tests, key, mode, jobs=jobs)
-    batch.run(submissions, out, how, sys.stderr if show else None)
-    return gradebook.publish(
+    found = batch.run(submissions, out, how, sys.stderr if show else None)
+    others = sum(r.metadata.get("variant", own.variant) != own.variant for r in found)
+    if others:
+        print(
+            f"{others} of {len(found)} files are of another variant than this --seed draws: grade "
+            "them again with theirs",
+            file=sys.stderr,
+        )
+    entries = gradebook.publish(
         out, own.assignment, own.parts, own.edition, batch.records(out), students, due, late_percent
     )
+    hand = gradebook.read_hand(out / gradebook.HAND, own.parts)
+    marked = {who for (who, _), (points, _) in hand.items() if points is not None}
+    for who in sorted(marked - {entry.student.key for entry in entries}):
+        print(
+            f"{out / gradebook.HAND}: nobody here is {who!r}; the mark is unused", file=sys.stderr
+        )
+    waiting = sum(points is None for points, _ in hand.values())
+    if waiting:
+        print(
+            f"{out / gradebook.HAND}: {waiting} answers await a mark and count 0", file=sys.stderr
+        )
+    return entries
 
 
 # --------------------------------------------------------------------------------------------
@@ -227,6 +248,13 @@ def _grade_command(options: argparse.Namespace) -> int:
     print(f"{sum(1 for e in found if e.record is None)} missing")
     print(f"tables, feedback, pages by question: {out}")
     return 0
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not within 0 to 100")
+    return value
 
 
 def _moment(text: str) -> float:
@@ -263,7 +291,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--due", type=_moment, help="such as 2027-03-01T23:59; days late are counted"
     )
     grading.add_argument(
-        "--late-percent", type=float, default=0.0, help="taken off for each day late"
+        "--late-percent", type=_percent, default=0.0, help="taken off for each day late, 0 to 100"
     )
     grading.add_argument("--jobs", type=int, choices=range(1, 17), default=1, metavar="N",
                          help="submissions at a time, 1 to 16; default: %(default)s")  # fmt: skip
@@ -281,6 +309,9 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.run(options))
     except (UsageError, gradebook.RosterError, hull.Unprotected, FileNotFoundError) as error:
         print(f"exercises: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"exercises: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("exercises: stopped; what was graded is kept: run again to go on", file=sys.stderr)

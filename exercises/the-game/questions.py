@@ -943,7 +943,7 @@ LINE = Rule(line_of_samples, [
     Slip(lambda k, *x: best_line(k, *samples(*x), offset=False), "the offset is not trained.", 0.25),
     Slip(lambda k, *x: line_of_samples(weighted(k, 1, 1), *x), UNWEIGHTED, keeps=0.5),
 ], rel=1e-3)  # fmt: skip
-q9 = Question("q9", seconds=40, inject=inject_loss)
+q9 = Question("q9", seconds=20, inject=inject_loss)
 SIZE = 128
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlib import data, losses, metrics, penalties
-from ganlib.networks import MinibatchDiscrimination, mlp, spectral_norm
+from ganlib.networks import MinibatchDiscrimination, mlp, seeded, spectral_norm
 from ganlib.optimisers import linear
 from ganlib.options import replay
 from ganlib.results.target import Job, Outcome, Size, Target
@@ -68,9 +68,7 @@ def players(
     if kernels:
         inner = mlp(2 * in_pack, 64, 64, seed=1000 + seed)
         last = mlp(64 + kernels, 1, seed=2000 + seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(3000 + seed)
-            compared = MinibatchDiscrimination(64, kernels)
+        compared = seeded(lambda: MinibatchDiscrimination(64, kernels), 3000 + seed)
         critic = nn.Sequential(*inner, nn.LeakyReLU(0.2), compared, *last)
     if lipschitz:
         critic = nn.Sequential(spectral_norm(critic, iterations=4), _Times(lipschitz))

@@ -324,8 +324,10 @@ def test_a_killed_batch_loses_what_was_running_alone(slot: hull.Slot, tmp_path: 
     assert not left
     with contextlib.suppress(FileNotFoundError):
         (folder / "z_waits.ipynb").unlink()
-    again = batch.run(folder, tmp_path / "out", how(slot.mode), None, [slot])
-    assert [r.graded for r in again] == [r.graded for r in sorted(found, key=lambda r: r.label)]
+    said = io.StringIO()
+    again = batch.run(folder, tmp_path / "out", how(slot.mode), said, [slot])
+    assert "3 kept from before" in said.getvalue()
+    assert [r.clock for r in again] == [r.clock for r in sorted(found, key=lambda r: r.label)]
 
 
 # --------------------------------------------------------------------------------------------

@@ -207,6 +207,8 @@ def test_the_log_density_one_writes_first() -> None:
             torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, x.exp())),
         )
 
+    # Whatever imported torch's compiler before, in this process, has switched the checks off.
+    torch.distributions.Distribution.set_default_validate_args(__debug__)
     compare({"densities": (densities, (torch.tensor(0.5), drawn(7)))})
     assert torch.distributions.Distribution._validate_args == __debug__
 

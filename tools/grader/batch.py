@@ -379,7 +379,11 @@ def run(
         if submission is None:
             pass
         elif old is not None:
-            kept = old.__dict__ | {n: getattr(record, n) for n in ("path", "label", "handed_in")}
+            kept = old.__dict__ | {
+                # What was graded before is asked for now: it is the newest again.
+                n: getattr(record, n)
+                for n in ("path", "label", "handed_in", "graded")
+            }
             record = Record(**kept)
             bar.kept += 1
         else:

@@ -24,6 +24,11 @@ class Course:
     tests: str  # digest of all that decides marks
 
     @property
+    def variant(self) -> str:
+        """What the variant's notebooks say of it."""
+        return str(self.edition.metadata["variant"])
+
+    @property
     def own(self) -> list[str]:
         """The code that every student has got."""
         return [c.source for c in self.edition.cells if c.cell_type == "code"]

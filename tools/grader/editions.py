@@ -19,6 +19,7 @@ The source is a MyST notebook. Cells carry their part in it as metadata:
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -202,6 +203,8 @@ def notebook_edition(
         "language": "python",
     }
     made.metadata["assignment"] = assignment.name
+    constants = repr(sorted(vars(assignment.k).items()))
+    made.metadata["variant"] = hashlib.sha256(constants.encode()).hexdigest()[:16]
     found = {part.name: part for part in parts(source)}
     last = {question: cell for question, cell in by_question(source) if "answer" in tags(cell)}
     asked = {q.name: q for q in assignment.questions}

@@ -58,7 +58,7 @@ def tex(text: str) -> str:
         for _ in range(6):
             changed = re.sub(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1)/(\2)", out)
             changed = re.sub(r"\\[dt]?frac\s*(\w)\s*(\w)", r"\1/\2", changed)
-            changed = re.sub(r"\\(?:math\w+|text|operatorname)\s*\{([^{}]*)\}", r"\1", changed)
+            changed = re.sub(r"\\(?:math\w+|text|operatorname)\s*\{([^{}]*)\}", r" \1", changed)
             changed = re.sub(r"\\mathbb\s*(\w)", r"\1", changed)
             changed = re.sub(
                 r"\^(?:\{([^{}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", changed
@@ -71,7 +71,8 @@ def tex(text: str) -> str:
             out = changed
         out = re.sub(r"\\(?:left|right|bigl?|bigr|Bigl?|Bigr|,|;|!|:)\s?", "", out)
         out = re.sub(r"\\([A-Za-z]+)\s?", lambda m: SIGNS.get(m[1], m[0]), out)
-        return f'<i class="tex">{out}</i>'
+        out = re.sub(r"\\([{}])", r"\1", out)
+        return f'<i class="tex">{out.strip()}</i>'
 
     parts = re.split(r"(\$\$.+?\$\$|\$[^$\n]+\$)", text, flags=re.S)
     return "".join(

@@ -95,25 +95,34 @@ def read_roster(path: Path) -> list[Student]:
 
 
 def owner(label: str, roster: Sequence[Student]) -> Student | None:
-    """Whose file this is: the one id, login or name of the roster that its path holds."""
-    words = {fold(w) for w in re.split(r"[/_\-. ()]+", label)}
-    by_id = [s for s in roster if fold(s.key) in words]
-    if len(by_id) == 1:
-        return by_id[0]
-    by_login = [s for s in roster if s.email and fold(s.email.split("@")[0]) in words]
-    if len(by_login) == 1:
-        return by_login[0]
-    whole = fold(label)
-    by_name = []
-    for student in roster:
-        parts = [fold(p) for p in re.split(r"[ ,]+", student.name) if fold(p)]
-        if parts and (
-            "".join(parts) in whole
-            or "".join(reversed(parts)) in whole
-            or (len(parts) > 1 and set(parts) <= words)
-        ):
-            by_name.append(student)
-    return by_name[0] if len(by_name) == 1 else None
+    """Whose file this is: the one student whose id, login or name its path holds; else None."""
+    label = re.sub(r" ?\(\d+\)(?=\.\w+$)", "", label)  # a browser's second download
+    parts = [[fold(w) for w in re.split(r"[^\w]+|_", part)] for part in label.split("/")]
+    words = {word for part in parts for word in part if word}
+    names = {s.key: [w for w in map(fold, re.split(r"[ ,]+", s.name)) if w] for s in roster}
+
+    def named(student: Student) -> bool:
+        own = names[student.key]
+        joined = {"".join(own), "".join(reversed(own))}
+        return bool(own) and (set(own) <= words or bool(joined & words))
+
+    by_name = [s for s in roster if named(s)]
+    sure = [
+        s
+        for s in roster
+        # Oliver is not meant where Oliver Kahn is.
+        if (s in by_name and not any(set(names[s.key]) < set(names[o.key]) for o in by_name))
+        or (s.email and fold(s.email.split("@")[0]) in words)
+        or (fold(s.key) in words and not _short(s.key))
+    ]
+    # A short number may be anything: it counts at the head of a file's or folder's name.
+    heads = {part[0] for part in parts} - {""}
+    found = sure or [s for s in roster if fold(s.key) in heads]
+    return found[0] if len(found) == 1 else None
+
+
+def _short(key: str) -> bool:
+    return key.isdigit() and len(key) < 4
 
 
 # --------------------------------------------------------------------------------------------
@@ -176,7 +185,7 @@ def equal_pairs(found: Sequence[Entry]) -> list[tuple[str, str, str]]:
             prints[entry.student.key] = set(entry.record.result.get("prints", []))
             digests[entry.student.key] = entry.record.digest
     counts = Counter(p for cells in prints.values() for p in cells)
-    rare = max(2, len(prints) // 20)
+    rare = max(4, len(prints) // 20)
     holders: dict[str, list[str]] = defaultdict(list)
     for key, cells in prints.items():
         for cell in cells:
@@ -266,15 +275,22 @@ def read_hand(path: Path, parts: Sequence[Part]) -> Hand:
         who, question = row.get("student", "").removeprefix("'"), row.get("question", "")
         if not who and not question:
             continue
+        if not most.get(question):
+            by_hand = ", ".join(name for name, points in most.items() if points)
+            raise RosterError(
+                f"{path}, line {number}: no question {question!r} is marked by hand; these are: "
+                f"{by_hand}"
+            )
+        if (who, question) in found:
+            raise RosterError(f"{path}, line {number}: {who}, {question} stands there twice")
         text = row.get("points", "").replace(",", ".")
         try:
             points = float(text) if text else None
         except ValueError:
             raise RosterError(f"{path}, line {number}: points {text!r} is no number") from None
-        if points is not None and not 0 <= points <= most.get(question, math.inf):
+        if points is not None and not 0 <= points <= most[question]:
             raise RosterError(
-                f"{path}, line {number}: {points:g} points; "
-                f"{question} has {most.get(question, 0):g}"
+                f"{path}, line {number}: {points:g} points; {question} has {most[question]:g}"
             )
         found[who, question] = (points, row.get("comment", ""))
     return found
@@ -441,7 +457,7 @@ def publish(
         if record is not None:
             who = entry.student.name or entry.student.key
             if record.status == "graded":
-                late = f"{entry.late:g} days late" if entry.late else ""
+                late = f"{entry.late:g} days late: {total:g} points count" if entry.late else ""
                 mine = {
                     p.name: hand.get((entry.student.key, p.name), (None, ""))
                     for p in parts

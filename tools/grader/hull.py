@@ -141,6 +141,8 @@ def choose(hidden: Sequence[Path] = (), *, trust: bool = False) -> Mode:
             return replace(mode, why="; ".join(failed))
         failed.append(f"{mode.hull}: {', '.join(problems)}")
     why = "; ".join(failed) or f"no protection is known for {sys.platform}"
+    if Path(sys.prefix).is_relative_to("/tmp"):
+        why += "; the project lies under /tmp, where a submission has its own folder: move it"
     if trust:
         return Mode("unprotected", why=why)
     raise Unprotected(

@@ -186,6 +186,9 @@ def make_shell(silent: tuple[str, ...] = ()) -> Any:
         def enable_gui(self, gui: str | None = None) -> None:
             """``%matplotlib`` needs no event loop here."""
 
+        def ask_exit(self) -> None:
+            """``exit()`` ends nothing: a notebook, too, runs the cell to its end."""
+
         def showtraceback(self, *_: Any, **__: Any) -> None: ...
 
         def showsyntaxerror(self, *_: Any, **__: Any) -> None: ...
