@@ -177,7 +177,7 @@ def second_style(assignment: Assignment, question: str) -> list[str]:
 
 def _all(line: str) -> str:
     """A line for each of the four rows, with I for its number."""
-    return "\n".join(re.sub(r"I\b", str(i), line) for i in (1, 2, 3, 4))
+    return "\n".join(re.sub(r"(?<=[fCA])I", str(i), line) for i in (1, 2, 3, 4))
 
 
 G = "\ndef g3(v):\n    return {}\ndef g4(v):\n    return {}\n"
@@ -201,7 +201,7 @@ MISTAKES = [
     Mistake("q2", "all open", "belongs = [False] * 4", 2.75, "is finite"),
     Mistake("q2", "exchanged", "belongs = [not x for x in belongs]", 2.5, "are exchanged"),
     Mistake("q2", "no floor", "_s = f2_star = None\ndef f2_everywhere(t):\n    return UNCLAMPED", 2.25, "f* is flat"),
-    Mistake("q2", "infinite below", F2 + f"return torch.where(t < {START}, math.inf, _f(t))", 2.5, "it is not infinite"),
+    Mistake("q2", "infinite below", F2 + f"return torch.where(t < {START}, math.inf, _f(t))", 2.5, "it is finite everywhere"),
     Mistake("q2", "zero below", F2 + f"return torch.where(t < {START}, 0.0, _f(t))", 2.5, "wrong height"),
     Mistake("q2", "numbers", F2 + "return torch.tensor([float(_f(x)) for x in t])", 2.5, "for autograd"),
     Mistake("q2", "one number", F2 + "return _f(t).sum()", 2.25, "the shape of t"),
@@ -256,7 +256,7 @@ MISTAKES = [
     Mistake("q8", "variance", "_f = fit\ndef fit(row, p, x):\n    m, s = _f(row, p, x)\n    return m, s**2", 1, "is the variance"),
     Mistake("q8", "log sd", "_f = fit\ndef fit(row, p, x):\n    m, s = _f(row, p, x)\n    return m, math.log(s)", 1, "the logarithm"),
     Mistake("q8", "order", "_f = fit\ndef fit(row, p, x):\n    return _f(row, p, x)[::-1]", 1, "are exchanged"),
-    Mistake("q8", "not held", "NOT HELD", 0, "held fixed"),
+    Mistake("q8", "not held", "NOT HELD", 1, "held fixed"),
     Mistake("q8", "too short", "SHORT", 1, "more steps"),
 ]  # fmt: skip
 
