@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+import all_modes_answers
 import fifty_answers
 import game_answers
 import how_wrong_answers
@@ -20,7 +21,8 @@ from tools import exercises
 from tools.grader import editions, marking
 from tools.grader.local import InProcess
 
-ALL = [a.ANSWERS for a in (game_answers, how_wrong_answers, fifty_answers)]
+MODULES = (game_answers, how_wrong_answers, fifty_answers, all_modes_answers)
+ALL = [a.ANSWERS for a in MODULES]
 every = pytest.mark.parametrize("answers", ALL, ids=lambda a: a.name)
 RIGHT = [
     pytest.param(a, style, q, id=f"{a.name}-{style}-{q.name}")
