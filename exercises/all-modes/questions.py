@@ -671,22 +671,24 @@ def ring(modes: int) -> Tensor:
 
 
 def placed(draw: Draw, k: Constants) -> tuple[Tensor, Tensor, float]:
-    """Samples (N, 2), centres (K, 2) and std: full, thin, single, missed and empty modes.
+    """Samples (N, 2), centres (K, 2) and std: modes that are filled and modes that are not.
 
-    At a full mode 24 samples lie within the reach and within one half of it, at a missed one outside
-    of any reach, at one between inside the larger of 3 and the reach; a thin one has fewer than the
-    fair share of all, and more than that of the good ones.
+    Crowds lie within the reach (full) and within one std (close), outside of any reach (missed),
+    inside the larger of 3 and the reach (between). A medium mode has more than the part of a fair
+    share that is asked for, but not all of it; a thin one less, but more than that of the good
+    samples; others have a single sample, or none.
     """
-    std = draw.choice([0.03125, 0.0625])
-    full, missed, between = draw.integer(2, 3), draw.integer(2, 3), draw.integer(1, 2)
-    close, thin, single, empty = 1, draw.integer(1, 2), draw.integer(1, 2), draw.integer(1, 2)
-    modes = full + missed + between + close + thin + single + empty
-    middle = (k.reach + 3) / 2
-    crowd = 24 * (full + missed + between + close)
-    few = max(2, math.ceil(k.fair * crowd / modes) - 2)
-    plan = [(24, 0.5)] * full + [(24, 5.5)] * missed + [(24, middle)] * between
-    plan += [(24, (1 + min(k.reach, 3)) / 2)] * close + [(few, 0.5)] * thin
-    plan += [(1, 0.5)] * single + [(0, 0.0)] * empty
+    std, crowd = draw.choice([0.03125, 0.0625]), 32
+    full, missed, between = draw.integer(1, 2), draw.integer(2, 4), draw.integer(1, 2)
+    close, medium, thin = draw.integer(1, 2), draw.integer(1, 2), draw.integer(1, 3)
+    single, empty = draw.integer(1, 2), draw.integer(1, 2)
+    modes = full + missed + between + close + medium + thin + single + empty
+    share = crowd * (full + missed + between + close) / modes
+    enough, few = math.ceil((k.fair + 1) / 2 * share), max(2, math.ceil(k.fair * share) - 1)
+    plan = [(crowd, (1 + min(k.reach, 3)) / 2)] * full + [(crowd, 5.5)] * missed
+    plan += [(crowd, (k.reach + 3) / 2)] * between + [(crowd, 0.5)] * close
+    plan += [(enough, 0.5)] * medium + [(few, 0.5)] * thin + [(1, 0.5)] * single
+    plan += [(0, 0.0)] * empty
     order = torch.randperm(modes, generator=draw.generator).tolist()
     centres, rows = ring(modes), []
     for mode, (count, far) in zip(order, plan, strict=True):
