@@ -30,6 +30,7 @@ from tools.grader.questions import (
     Wrong,
     number,
     numbers,
+    same,
     say,
 )
 
@@ -554,17 +555,20 @@ def one_after_the_other(student: Any, draw: Draw, k: Constants) -> None:
 
 @q3.test(points=1)
 def far_out(student: Any, draw: Draw, k: Constants) -> None:
-    """No overflow where psi theta is in the thousands, and no step at the rest point."""
+    """No overflow where psi theta is in the thousands, and no step at the rest point.
+
+    A small slip that the other two tests have told costs nothing here.
+    """
     for theta, psi in ((60.0, 70.0), (60.0, -70.0), (k.m, 0.0)):
-        for name, rule in (("simultaneous", at_once), ("alternating", in_turn)):
-            got = numbers(student.call(name, theta, psi, 0.0625), 2, "(theta, psi)")
-            right = rule(k, theta, psi, 0.0625)
-            if not all(
-                abs(x - y) <= 1e-5 * max(1, abs(y)) for x, y in zip(got, right, strict=True)
-            ):
+        inputs = (theta, psi, 0.0625)
+        for name, rule in (("simultaneous", AT_ONCE), ("alternating", IN_TURN)):
+            got = numbers(student.call(name, *inputs), 2, "(theta, psi)")
+            right, slips = rule.values(k, inputs)
+            small = [v for v, slip in zip(slips, rule.slips, strict=True) if slip.keeps >= 0.5]
+            if not any(same(got, due, 1e-5) for due in (right, *small)):
                 case = say(theta=theta, psi=psi, h=0.0625)
-                raise Wrong(f"{name} gives {say(theta=got[0], psi=got[1])} at {case}; due is "
-                            f"{say(theta=right[0], psi=right[1])}.")  # fmt: skip
+                raise Wrong(f"{name} gives ({got[0]:g}, {got[1]:g}) at {case}; due is "
+                            f"({right[0]:g}, {right[1]:g}).")  # fmt: skip
 
 
 @q3.public
@@ -1148,8 +1152,8 @@ LAWS: list[tuple[Law, str, float]] = [
     (kept_when(lambda t, end, c: 0.5), "a row is kept with probability 1/2; c/t is due.", 0.25),
     (kept_when(lambda t, end, c: 1 / t), "row t is kept with probability 1/t; c/t is due.", 0.5),
 ]
-REPEATS, RARE = 600, 1e-9
-CAPACITY, SIZES = 3, [2, 1, 4, 3]
+REPEATS, RARE = 500, 1e-9
+CAPACITY, SIZES = 2, [1, 2, 3]
 
 
 def unlikely(held: list[float], law: list[float], repeats: int) -> bool:

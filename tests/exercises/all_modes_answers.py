@@ -88,7 +88,7 @@ def secured(D, p):
     D, p = D.double(), p.double()
     tries = torch.eye(len(p), dtype=torch.float64)
     return min((p * D.log()).sum() + WEIGHT * (q * (1 - D).log()).sum() for q in tries)
-maxmin = max(math.log(d / 10**6) + WEIGHT * math.log(1 - d / 10**6) for d in range(1, 10**6))
+maxmin = max(math.log(d / 10**4) + WEIGHT * math.log(1 - d / 10**4) for d in range(1, 10**4))
 def point_game(p):
     entries = [(x * math.log(x / (x + WEIGHT)) + WEIGHT * math.log(WEIGHT / (x + WEIGHT)), i)
                for i, x in enumerate(p.tolist())]
@@ -236,25 +236,26 @@ MISTAKES = [
     _then("q2", "any step", 2, "", "largest_step = math.inf"),
     _then("q2", "penalty alone", 1.5, "penalty alone", "def growth(h):\n    return math.sqrt(1 - h * GAMMA + h**2 * A / 4)\nlargest_step, best_step = 4 * GAMMA / A, 2 * GAMMA / A"),
     # Question 3, 4 points
-    _then("q3", "turns for both", 2.125, "critic's new slope", "def simultaneous(theta, psi, h):\n    psi = psi + h * pull(theta, psi)\n    return theta + h * A * psi * probability(-psi * theta), psi"),
+    _then("q3", "turns for both", 1.875, "critic's new slope", "def simultaneous(theta, psi, h):\n    psi = psi + h * pull(theta, psi)\n    return theta + h * A * psi * probability(-psi * theta), psi"),
     _then("q3", "old critic", 3, "sees the critic of before", "def alternating(theta, psi, h):\n    move = h * A * psi * probability(-psi * theta)\n    for _ in range(TURNS):\n        psi = psi + h * pull(theta, psi)\n    return theta + move, psi"),
-    _then("q3", "both at once", 2, "the other rule", "alternating = simultaneous"),
+    _then("q3", "both at once", 1.5, "the other rule", "alternating = simultaneous"),
     _then("q3", "one critic step", 3, "one step of the critic", "def alternating(theta, psi, h):\n    psi = psi + h * pull(theta, psi)\n    return theta + h * A * psi * probability(-psi * theta), psi"),
     _then("q3", "generator first", 3, "generator moves first", "def alternating(theta, psi, h):\n    theta = theta + h * A * psi * probability(-psi * theta)\n    for _ in range(TURNS):\n        psi = psi + h * pull(theta, psi)\n    return theta, psi"),
     _then("q3", "overflow", 3, "OverflowError", "def probability(x):\n    return 1 / (1 + math.exp(-x))"),
     _then("q3", "uphill", 0.75, "uphill", "_s, _a = simultaneous, alternating\ndef simultaneous(t, p, h):\n    return _s(t, p, -h)\ndef alternating(t, p, h):\n    return _a(t, p, -h)"),
-    _then("q3", "linear part", 2.125, "linear part", "def simultaneous(theta, psi, h):\n    return theta + h * A * psi / 2, psi + h * ((M - theta) / 2 - (M**2 / 2 + GAMMA) * psi)"),
-    _then("q3", "exchanged", 1.5, "theta comes first", "_s, _a = simultaneous, alternating\ndef simultaneous(*x):\n    return _s(*x)[::-1]\ndef alternating(*x):\n    return _a(*x)[::-1]"),
+    _then("q3", "linear part", 1.875, "linear part", "def simultaneous(theta, psi, h):\n    return theta + h * A * psi / 2, psi + h * ((M - theta) / 2 - (M**2 / 2 + GAMMA) * psi)"),
+    _then("q3", "exchanged", 2.5, "theta comes first", "_s, _a = simultaneous, alternating\ndef simultaneous(*x):\n    return _s(*x)[::-1]\ndef alternating(*x):\n    return _a(*x)[::-1]"),
     # Question 4, 3 points
     _count("nearest counts", 0.5, "far away", of=""),
     _count("no distance", 0, "distance is not looked at", reach="math.inf"),
     _count("one sample", 1.5, "a single good sample", level="1"),
     _count("the book's radius", 2, "book's 3 standard deviations", reach="3 * std"),
-    _count("share of the good", 2, "taken of the good samples", level="FAIR * good.sum() / len(centres) if good.any() else 1"),
+    _count("share of the good", 2, "taken of the good samples", level="max(1, FAIR * good.sum() / len(centres))"),
     _count("the full share", 2, "a full fair share", level="len(x) / len(centres)"),
     _count("a count", 1, "not a count", share="good.sum()"),
     _then("q4", "exchanged", 1, "modes first", "_c = count_modes\ndef count_modes(*x):\n    return _c(*x)[::-1]"),
-    _then("q4", "no minlength", 2.5, "", COUNT.format(reach="REACH * std", of=GOOD, level=NEEDED, share=SHARE).replace("minlength=len(centres)", "minlength=0").replace("held >=", "held[torch.arange(2)] >=")),
+    _then("q4", "a share of modes", 1, "no share of them", "_c = count_modes\ndef count_modes(x, centres, std):\n    modes, share = _c(x, centres, std)\n    return modes / len(centres), share"),
+    _then("q4", "modes alone", 0, "must return 2 numbers", "_c = count_modes\ndef count_modes(*x):\n    return _c(*x)[0]"),
     # Question 5, 2 points
     _trust("always", 0, "sees through 0 of 8", "True"),
     _trust("never", 0, "refuses a right metric", "False"),
@@ -282,7 +283,7 @@ MISTAKES = [
     _memory("shares exchanged", 3.625, "the shares are exchanged", ("* OLD // 8", "* (8 - OLD) // 8")),
     _memory("always the same", 3.625, "evenly and anew", ("pick = torch.randint(len(self.rows), (old,), generator=self.g)", "pick = torch.arange(old) % 2")),
     _memory("global draws", 3.625, "global random state", (", (1,), generator=self.g)", ", (1,))")),
-    _memory("grows", 0.25, "with the capacity", ("            if len(self.rows) < self.c:\n", "            if True:\n")),
+    _memory("grows", 1.75, "with the capacity", ("            if len(self.rows) < self.c:\n", "            if True:\n")),
     _memory("old rows first", 3.625, "current rows come first", ("torch.cat([fakes[: len(fakes) - old].detach(), self.kept()[pick]])", "torch.cat([self.kept()[pick], fakes[: len(fakes) - old].detach()])")),
 ]  # fmt: skip
 
