@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+import all_modes_answers
 import fifty_answers
 import game_answers
 import how_wrong_answers
@@ -21,7 +22,7 @@ from tools import exercises
 from tools.grader import editions, marking
 from tools.grader.local import InProcess
 
-ALL = [a.ANSWERS for a in (game_answers, how_wrong_answers, fifty_answers, other_rulers_answers)]
+ALL = [a.ANSWERS for a in (game_answers, how_wrong_answers, fifty_answers, other_rulers_answers, all_modes_answers)]
 every = pytest.mark.parametrize("answers", ALL, ids=lambda a: a.name)
 RIGHT = [
     pytest.param(a, style, q, id=f"{a.name}-{style}-{q.name}")
