@@ -94,7 +94,9 @@ def table(reply: Any, shape: tuple[int, ...], meaning: str) -> list[float]:
 
 
 SIGN = "the sign."
-MEAN_LATENTS = "a mean over the latents: the divergence of independent latents is the sum of theirs."
+MEAN_LATENTS = (
+    "a mean over the latents: the divergence of independent latents is the sum of theirs."
+)
 MEAN_PIXELS = "a mean over the pixels: the log of a product is the sum of the logs."
 AS_LOG_SD = "logvar is taken for the log of the standard deviation: the variance is exp(logvar)."
 
@@ -158,7 +160,9 @@ def some(draw: Draw, *shape: int, scale: float = 1.0) -> Tensor:
     return draw.normal(math.prod(shape), scale).reshape(shape)
 
 
-def of_rows(student: Any, draw: Draw, k: Constants, name: str, rule: Rule, names: Sequence[str]) -> None:
+def of_rows(
+    student: Any, draw: Draw, k: Constants, name: str, rule: Rule, names: Sequence[str]
+) -> None:
     inputs = rule.draw(draw, k, lambda d: (some(d, 4, 3), some(d, 4, 3)))
     reply = student.call(name, *inputs)
     got = table(reply, (4,), "one number for each row, added up over the columns")
@@ -216,7 +220,9 @@ def bound(
 ) -> Any:
     """The ELBO with another standard deviation, or its terms put together in another way."""
 
-    def value(k: Constants, x: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor, seed: int) -> Tensor:
+    def value(
+        k: Constants, x: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor, seed: int
+    ) -> Tensor:
         decode = mine["grader_decoder"](seed, mu.shape[1], x.shape[1])
         z = mu.double() + spread(logvar.double()) * noise.double()
         return whole(fit(k, x, decode(z)), kl(k, mu, logvar))
@@ -272,7 +278,8 @@ def bound_trains(student: Any, draw: Draw, k: Constants) -> None:
         )
     signs = (1.0, -1.0, float(len(x)))
     if not any(
-        all(abs(a - s * b) <= 1e-4 * max(1, abs(b)) for a, b in zip(got, due, strict=True)) for s in signs
+        all(abs(a - s * b) <= 1e-4 * max(1, abs(b)) for a, b in zip(got, due, strict=True))
+        for s in signs
     ):
         raise Wrong(
             "the gradients with respect to mu and logvar are not those of the bound; its value is "
@@ -285,7 +292,10 @@ def _(k: Constants) -> list[Case]:
     x, zero = torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2)
     right = float((fit(k, x, zero + 1) - kl(k, zero, zero)).mean())
     wrong = float((fit(k, x, zero + 1) + kl(k, zero, zero)).mean())
-    slips: list[tuple[Sequence[float], str]] = [([wrong], "the sign of the divergence."), ([-right], "this is the loss, minus the bound.")]
+    slips: list[tuple[Sequence[float], str]] = [
+        ([wrong], "the sign of the divergence."),
+        ([-right], "this is the loss, minus the bound."),
+    ]
     return [Case("try_elbo", [right], slips, "elbo of x = [[1, 0]], mu = logvar = 0, noise = 1 and a decoder that gives back z")]  # fmt: skip
 
 
@@ -366,7 +376,11 @@ GAP = Rule(over(gap), [
     Slip(over(lambda k, x, w, v: evidence(k, x, w, v) - expected(k, x, 0, 0, w, v)), "the spread of the prior is missing in the fit.", 0.25),
 ], rel=1e-8)  # fmt: skip
 q3 = Question("q3", seconds=5)
-FORMULAS = {"expected_fit": (EXPECTED, "xmswv"), "best_sd": (BEST_SD, "wv"), "gap_at_prior": (GAP, "xwv")}
+FORMULAS = {
+    "expected_fit": (EXPECTED, "xmswv"),
+    "best_sd": (BEST_SD, "wv"),
+    "gap_at_prior": (GAP, "xwv"),
+}
 
 
 def of_formula(student: Any, draw: Draw, k: Constants, name: str) -> None:
@@ -456,7 +470,9 @@ def score(k: Constants, mu: float, sigma: float, noise: Tensor, baseline: float)
     return (cost(k, x) - baseline)[:, None] * torch.stack([e / sigma, (e**2 - 1) / sigma], 1)
 
 
-def by_score(columns: Callable[..., tuple[Tensor, Tensor]], pay: Any = lambda k, x, b: cost(k, x) - b) -> Any:
+def by_score(
+    columns: Callable[..., tuple[Tensor, Tensor]], pay: Any = lambda k, x, b: cost(k, x) - b
+) -> Any:
     def value(k: Constants, mu: float, sigma: float, noise: Tensor, baseline: float) -> Tensor:
         x, e = draw_x(mu, sigma, noise)
         return pay(k, x, baseline)[:, None] * torch.stack(columns(x, e, sigma), 1)
@@ -507,7 +523,13 @@ def by_the_path(student: Any, draw: Draw, k: Constants) -> None:
 def by_the_score(student: Any, draw: Draw, k: Constants) -> None:
     inputs = SCORE.draw(draw, k, lambda d: (*normal_case(k, d, 6), d.integer(3, 30) / 8))
     got = table(student.call("score", *inputs), (6, 2), COLUMNS)
-    SCORE.judge(k, inputs, got, "score", say(mu=inputs[0], sigma=inputs[1], noise=inputs[2], baseline=inputs[3]))
+    SCORE.judge(
+        k,
+        inputs,
+        got,
+        "score",
+        say(mu=inputs[0], sigma=inputs[1], noise=inputs[2], baseline=inputs[3]),
+    )
 
 
 @q4.public
@@ -543,7 +565,9 @@ def inject_estimators(k: Constants) -> Injection:
     return Injection(("cost", "pathwise", "score"), source)
 
 
-def estimates(k: Constants, mu: float, sigma: float, noise: Tensor, baseline: str = "others") -> Tensor:
+def estimates(
+    k: Constants, mu: float, sigma: float, noise: Tensor, baseline: str = "others"
+) -> Tensor:
     """Estimates of d/dmu, a row for each of the three estimators."""
     x, _ = draw_x(mu, sigma, noise)
     pay = cost(k, x)
@@ -610,7 +634,11 @@ q5 = Question("q5", seconds=5, inject=inject_estimators)
 @q5.test(points=1.5)
 def means_and_variances(student: Any, draw: Draw, k: Constants) -> None:
     inputs = MEASURE.draw(draw, k, lambda d: normal_case(k, d, 9))
-    got = table(student.call("measure", *inputs), (3, 2), "a row for each estimator, its mean and its variance")
+    got = table(
+        student.call("measure", *inputs),
+        (3, 2),
+        "a row for each estimator, its mean and its variance",
+    )
     MEASURE.judge(k, inputs, got, "measure", say(mu=inputs[0], sigma=inputs[1], noise=inputs[2]))
 
 
@@ -681,7 +709,10 @@ def found_by_descent(student: Any, draw: Draw, k: Constants) -> None:
     middle = statistics.median(found)
     said = ", ".join(f"{x:.4f}" for x in found)
     if max(abs(x - best) for x in found) < 1e-6:
-        raise Wrong("find_mu gives the number of the formula for every seed; it must come from descent.", 0.25)
+        raise Wrong(
+            "find_mu gives the number of the formula for every seed; it must come from descent.",
+            0.25,
+        )
     if statistics.median(abs(x - best) for x in found) > NEAR:
         for place, lesson, keeps in (
             (0.0, "mu does not move from 0: sample() cuts the graph, rsample() does not; or the optimiser takes no step.", 0.0),
@@ -767,7 +798,9 @@ CHI = Rule(chi, [
 ])  # fmt: skip
 
 
-def ranks(k: Constants, a: float, b: float, power: float | None = None) -> tuple[float, float, float]:
+def ranks(
+    k: Constants, a: float, b: float, power: float | None = None
+) -> tuple[float, float, float]:
     return tuple(m ** (1 / (power or k.gamma)) for m in (a, b, 1 - a - b))  # type: ignore[return-value]
 
 
@@ -799,7 +832,11 @@ q7 = Question("q7", seconds=6)
 
 
 def race(draw: Draw) -> tuple[Tensor, Tensor, float]:
-    return draw.normal(3, 1.0), draw.uniform(6, 0.0625, 0.9375).reshape(2, 3), draw.choice([0.5, 0.75, 1.5])
+    return (
+        draw.normal(3, 1.0),
+        draw.uniform(6, 0.0625, 0.9375).reshape(2, 3),
+        draw.choice([0.5, 0.75, 1.5]),
+    )
 
 
 @q7.test(points=1)
@@ -823,23 +860,35 @@ def straight_through(student: Any, draw: Draw, k: Constants) -> None:
     case = say(logits=logits, u=u, tau=tau)
     if max(abs(a - b) for a, b in zip(got, hard, strict=True)) > 1e-5:
         if max(abs(a - b) for a, b in zip(got, soft.flatten().tolist(), strict=True)) < 1e-5:
-            raise Wrong("straight_through: these are the softened draws; the values are one-hot.", 0.25)
+            raise Wrong(
+                "straight_through: these are the softened draws; the values are one-hot.", 0.25
+            )
         tempered = softened(put=lambda k, w, g, t: (w + g) / t)(k, logits, u, tau)
         other = torch.nn.functional.one_hot(tempered.argmax(1), 3).double().flatten().tolist()
         more = " The factor of the noise is missing." if got == other else ""
-        raise Wrong(f"straight_through: one-hot vectors of the largest entry are due at {case}.{more}")
+        raise Wrong(
+            f"straight_through: one-hot vectors of the largest entry are due at {case}.{more}"
+        )
     connected(reply, ["logits"])
     due = slopes(lambda w: (softened()(k, w, u, tau) * weights).sum(), logits)
     found = [float(x) for x in reply.grads[0].double()]
     if max(map(abs, found)) == 0:
-        raise Wrong("straight_through: the values are right, the gradient is zero: one_hot of an argmax teaches nothing. Add the softened draw, and subtract it detached.", 0.5)
+        raise Wrong(
+            "straight_through: the values are right, the gradient is zero: one_hot of an argmax teaches nothing. Add the softened draw, and subtract it detached.",
+            0.5,
+        )
     if any(abs(a - b) > 1e-4 * max(1, abs(b)) for a, b in zip(found, due, strict=True)):
-        raise Wrong("straight_through: the values are right, the gradient is not that of the softened draw.", 0.5)
+        raise Wrong(
+            "straight_through: the values are right, the gradient is not that of the softened draw.",
+            0.5,
+        )
 
 
 @q7.test(points=1)
 def who_wins(student: Any, draw: Draw, k: Constants) -> None:
-    counts, logits = CHI.draw(draw, k, lambda d: (torch.tensor(d.integers(4, 20, 90)).float(), d.normal(4, 1.0)))
+    counts, logits = CHI.draw(
+        draw, k, lambda d: (torch.tensor(d.integers(4, 20, 90)).float(), d.normal(4, 1.0))
+    )
     got = number(student.call("chi_square", counts, logits))
     CHI.judge(k, (counts, logits), [got], "chi_square", say(counts=counts, logits=logits))
 
@@ -913,7 +962,9 @@ q8 = Question("q8", seconds=5)
 
 @q8.test(points=1)
 def density_of_the_flow(student: Any, draw: Draw, k: Constants) -> None:
-    inputs = DENSITY.draw(draw, k, lambda d: (d.normal(4, 2.0), d.integer(-8, 8) / 8, d.choice([0.5, 0.75, 1.5, 2.0])))
+    inputs = DENSITY.draw(
+        draw, k, lambda d: (d.normal(4, 2.0), d.integer(-8, 8) / 8, d.choice([0.5, 0.75, 1.5, 2.0]))
+    )
     reply = student.call("log_density", *inputs)
     got = table(reply, (4,), "one log-density for each point")
     DENSITY.judge(k, inputs, got, "log_density", say(x=inputs[0], a=inputs[1], b=inputs[2]))

@@ -131,9 +131,14 @@ def mix_loss(fake_logit, log_q):
 KL, FIT = "def kl(mu, logvar):\n    ", "def fit(x, mean):\n    "
 ELBO = "def elbo(x, mu, logvar, noise, decode):\n    "
 RIGHT_Z = "z = mu + (logvar / 2).exp() * noise\n    "
-PATH, SCORE = "_path, _score = pathwise, score\ndef pathwise(mu, sigma, noise):\n    ", "_score = score\ndef score(mu, sigma, noise, baseline):\n    "
+PATH, SCORE = (
+    "_path, _score = pathwise, score\ndef pathwise(mu, sigma, noise):\n    ",
+    "_score = score\ndef score(mu, sigma, noise, baseline):\n    ",
+)
 PAY = "e, pay = noise, cost(mu + sigma * noise) - baseline\n    "
-MEASURE = "_measure = measure\ndef measure(mu, sigma, noise):\n    t = _measure(mu, sigma, noise)\n    "
+MEASURE = (
+    "_measure = measure\ndef measure(mu, sigma, noise):\n    t = _measure(mu, sigma, noise)\n    "
+)
 ROWS = """def measure(mu, sigma, noise):
     pay, n = cost(mu + sigma * noise), len(noise)
     plain = score(mu, sigma, noise, 0.0)[:, COLUMN]
@@ -147,7 +152,9 @@ DENSITY = "_log_density = log_density\ndef log_density(x, a, b):\n    good, volu
 MIX = "def mix_loss(fake_logit, log_q):\n    "
 
 
-def _rows(column: str = "0", base: str = "(pay.sum() - pay) / (n - 1)", spread: str = "rows.var(1)") -> str:
+def _rows(
+    column: str = "0", base: str = "(pay.sum() - pay) / (n - 1)", spread: str = "rows.var(1)"
+) -> str:
     return ROWS.replace("COLUMN", column).replace("BASE", f"({base})").replace("SPREAD", spread)
 
 
@@ -302,6 +309,14 @@ ANSWERS = Answers(
     MISTAKES,
     long=frozenset({"found_by_descent"}),
     trained=frozenset(
-        {"symmetric cost", "slopes exchanged", "sample", "no seed", "one seed", "too few steps", "formula"}
+        {
+            "symmetric cost",
+            "slopes exchanged",
+            "sample",
+            "no seed",
+            "one seed",
+            "too few steps",
+            "formula",
+        }
     ),
 )
