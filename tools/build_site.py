@@ -23,7 +23,7 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import child, reading, redirects, search, vendor
+from tools import child, formulas, reading, redirects, search, vendor
 from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
@@ -279,6 +279,7 @@ def build(force: bool = False) -> None:
     seed_cache()
     sphinx(clean)
     mend_pages()
+    formulas.render()
     move_live()
     redirects.write()
     search.write(DOCTREES)
@@ -320,9 +321,10 @@ def main(arguments: list[str] | None = None) -> int:
             build(force=options.clean)
         except (
             SiteError,
-            vendor.VendorError,
+            formulas.FormulaError,
             redirects.RedirectError,
             search.SearchError,
+            vendor.VendorError,
         ) as error:
             print(error, file=sys.stderr)
             return 1
