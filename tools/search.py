@@ -35,19 +35,24 @@ NODE = ROOT / "tools" / "search_node.js"
 NOTICE = "/*! With MiniSearch, MIT licence: minisearch-license.txt */"
 KEPT = ".search.json"  # beside a page's document tree
 LEFT_OUT = {"book/back/bibliography", "book/back/errata"}
-#: pages that name much and explain little come after those that explain
+#: pages that name much and explain little, or ask, come after those that explain
 WEIGHT = {
     "book/index": 0.6,
     "book/back/glossary": 0.5,
     "book/back/results": 0.6,
     "book/back/teaching": 0.4,
     "book/back/where-sources-slip": 0.6,
+    "exercises/": 0.6,
 }
 SYNONYMS = re.compile(r"\b[Aa]lso ([^.;:()]+)")  # the glossary's "also cGAN, class-conditional GAN"
 
 
 class SearchError(RuntimeError):
     """The search could not be built; the message says why."""
+
+
+def _weight(name: str) -> float:
+    return next((weight for start, weight in WEIGHT.items() if name.startswith(start)), 1)
 
 
 def _kept(doctrees: Path, name: str) -> Path:
@@ -129,7 +134,7 @@ def write(doctrees: Path, site: Path = SITE, names: list[str] | None = None) -> 
             raise SearchError(f"{name} has left no text for the search: build every page again")
         page = json.loads(path.read_text(encoding="utf-8"))
         topic = "" if name == names[0] else page["title"]  # the first is named after the book
-        pages[name] = {"name": name, "topic": topic, "weight": WEIGHT.get(name, 1), **page}
+        pages[name] = {"name": name, "topic": topic, "weight": _weight(name), **page}
         texts = {section["id"]: section["text"] for section in page["sections"] if section["text"]}
         said = (
             f"bookSearch.texts.set({json.dumps(name)}, {json.dumps(texts, ensure_ascii=False)});\n"
