@@ -20,8 +20,10 @@ CASES = [
 ]
 
 GOOD = (
-    guards.FRONT_MATTER
-    + """
+    guards.SAME
+    + """keywords: sample, example
+---
+
 (ch-sample)=
 # A sample
 
@@ -243,7 +245,7 @@ PLANTED = {
     "display in a paragraph": (
         GOOD.replace("*You need: nothing.*\n", "Here\n$$\nx\n$$ (eq-sample-x)\n"),
         "displays_stand_alone",
-        "line 17",
+        "line 18",
     ),
     "typed cost": (
         GOOD.replace("You need: nothing.", "You need: nothing. It runs\nin about 30 seconds."),
@@ -255,7 +257,7 @@ PLANTED = {
     "an old box": (
         GOOD.replace("Then\n", "```{admonition} Predict before you run\n:class: tip\nTwo?\n```\n"),
         "predictions_resolved",
-        "line 20: the box 'Predict before you run'",
+        "line 21: the box 'Predict before you run'",
     ),
     "no right option": (
         GOOD.replace(":answer: 2\n", ":answer: 3\n"),
@@ -298,6 +300,7 @@ PLANTED = {
         "predictions_resolved",
         "nobody reads it",
     ),
+    "no keywords": (GOOD.replace("keywords: sample, example\n", ""), "framed", "keywords"),
     "no title label": (GOOD.replace("(ch-sample)=", "(ch-other)="), "framed", "no label"),
 }
 

@@ -35,6 +35,8 @@ kernelspec:
   name: python3
 ---
 """
+SAME = FRONT_MATTER.removesuffix("---\n")
+KEYWORDS = re.compile(r"keywords: \S.*\n---\n")  # what follows
 ERRATA = "Found a mistake? See {doc}`/book/back/errata`"
 BANNED_WORDS = re.compile(r"\b(clearly|obviously|simply|easy to see|trivially)\b", re.I)
 PLACEHOLDERS = re.compile(
@@ -278,8 +280,10 @@ def displays_stand_alone(page: Page) -> Iterator[str]:
 def framed(page: Page) -> Iterator[str]:
     """Front matter, label and title at the top; the errata link at the end; a stable round trip."""
     if page.is_notebook:
-        if not page.text.startswith(FRONT_MATTER):
+        if not page.text.startswith(SAME):
             yield "front matter differs from the one that every chapter has"
+        elif not KEYWORDS.match(page.text, len(SAME)):
+            yield "the front matter does not end in `keywords: ...`, the words for the search"
         again = jupytext.writes(page.notebook(), fmt="md:myst")
         before = [(c.cell_type, c.source) for c in page.notebook().cells]
         after = [(c.cell_type, c.source) for c in jupytext.reads(again, fmt="md:myst").cells]

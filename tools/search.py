@@ -124,6 +124,7 @@ def _words_taught(pages: dict[str, dict[str, Any]]) -> None:
 def write(doctrees: Path, site: Path = SITE, names: list[str] | None = None) -> int:
     """Write engine, index and texts of the site; returns the number of sections."""
     folder = site / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
     names = toc() if names is None else names
     pages: dict[str, dict[str, Any]] = {}
     for name in names:
