@@ -16,7 +16,6 @@ from tools.sources import SITE, toc
 
 PLACES = ("127.0.0.1", "localhost")
 SETTLED = """async () => {
-  await (window.MathJax && MathJax.startup ? MathJax.startup.promise : null);
   await document.fonts.ready;
   await Promise.all([...document.images].map(i => { i.loading = 'eager';
     return i.complete ? null : new Promise(r => { i.onload = i.onerror = r; }); }));

