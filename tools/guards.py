@@ -372,9 +372,9 @@ def terms_taught(page: Page) -> Iterator[str]:
             if not (there.is_file() if role == "doc" else target in known):
                 yield f"{term!r} links to {target}, which does not exist"
     order = sorted(terms, key=_in_order)
-    for there, expected in zip(terms, order, strict=True):
-        if there != expected:
-            yield f"{there!r} stands where {expected!r} belongs"
+    for first, expected in zip(terms, order, strict=True):
+        if first != expected:
+            yield f"{first!r} stands where {expected!r} belongs"
             return
 
 

@@ -50,7 +50,9 @@ def pattern(known: Mapping[str, str]) -> re.Pattern[str]:
     spelt = []
     for name in sorted(known, key=len, reverse=True):
         first, rest = re.escape(name[0]), re.escape(name[1:])
-        head = f"[{first}{first.upper()}]" if name[0].islower() and not _has_capital(name) else first
+        head = (
+            f"[{first}{first.upper()}]" if name[0].islower() and not _has_capital(name) else first
+        )
         spelt.append(head + rest)
     return re.compile(rf"(?<![\w-])({'|'.join(spelt)})(?:s|es)?(?![\w-])")
 
@@ -70,7 +72,9 @@ def _running_text(node: nodes.Node) -> Iterator[nodes.Text]:
         yield from _running_text(child)
 
 
-def link_first(document: nodes.Element, known: Mapping[str, str], address: Mapping[str, str]) -> int:
+def link_first(
+    document: nodes.Element, known: Mapping[str, str], address: Mapping[str, str]
+) -> int:
     """Link the first mention of each term in a page's text; returns how many were linked.
 
     Parameters
@@ -113,7 +117,7 @@ def link_terms(app: Sphinx, document: nodes.document, pagename: str) -> None:
     """Do so on each page of the site but the glossary itself."""
     if app.builder.format != "html" or pagename == GLOSSARY:
         return
-    places = app.env.domains.standard_domain.objects
+    places = app.env.get_domain("std").objects  # type: ignore[attr-defined]
     away = app.builder.get_relative_uri(pagename, GLOSSARY)
     address = {
         name: f"{away}#{anchor}"
