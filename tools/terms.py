@@ -21,6 +21,7 @@ from tools.predict import predict, predict_answer
 from tools.sources import Page
 
 GLOSSARY = "book/back/glossary"
+BIBLIOGRAPHY = "book/back/bibliography"  # titles of works stay as they are
 #: where no link is made: what is a link, code, a formula, a heading, a table or a question
 CLOSED = (
     nodes.reference, nodes.title, nodes.literal, nodes.literal_block, nodes.math, nodes.math_block,
@@ -114,8 +115,8 @@ def link_first(
 
 
 def link_terms(app: Sphinx, document: nodes.document, pagename: str) -> None:
-    """Do so on each page of the site but the glossary itself."""
-    if app.builder.format != "html" or pagename == GLOSSARY:
+    """Do so on each page of the site but the glossary itself and the bibliography."""
+    if app.builder.format != "html" or pagename in (GLOSSARY, BIBLIOGRAPHY):
         return
     places = app.env.get_domain("std").objects  # type: ignore[attr-defined]
     away = app.builder.get_relative_uri(pagename, GLOSSARY)
