@@ -7,7 +7,11 @@ its question; ``deserved`` is what a fair reader gives of its points, to within 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from asking_here import Answers, Mistake
 
 from tools.grader.questions import Constants
 
@@ -154,17 +158,6 @@ def fit_discriminator(generator, mean_real, mean_fake, n=4096):
     return tuple(line.detach())
 """,
 }
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong answer to one question: what it deserves, and words of its lesson."""
-
-    question: str
-    name: str
-    deserved: float
-    words: str
-    code: str
 
 
 def cells(k: Constants, answers: dict[str, str]) -> list[str]:
@@ -855,3 +848,27 @@ MISTAKES = [
         ),
     ),
 ]
+
+ANSWERS = Answers(
+    "the-game",
+    {
+        "plain": lambda assignment, _: cells(assignment.k, PLAIN),
+        "own": lambda assignment, _: cells(assignment.k, OWN),
+    },
+    lambda assignment, m: cells(assignment.k, {**PLAIN, m.question: m.code}),
+    lambda k: [cells(k, {})[0], weights("p, q = 1, 2", k)],
+    MISTAKES,
+    accepted=frozenset(
+        {
+            ("q2", "float64 result"),
+            ("q4", "Eq"),
+            ("q4", "list of solve"),
+            ("q5", "plain symbols"),
+            ("q6", "ten digits"),
+            ("q6", "float32 tensor"),
+            ("q6", "np.log"),
+            ("q6", "same integral"),
+            ("q8", "nan_to_num"),
+        }
+    ),
+)
