@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from docutils import nodes
+from sphinx_design.dropdown import dropdown_title
 
 from tools import terms
 from tools.sources import Page
@@ -45,6 +46,7 @@ def test_the_first_mention_is_linked_and_the_words_stay(text: str, found: list[s
         nodes.literal("", "ELBO"), nodes.title("", "ELBO"), nodes.strong("", "ELBO"),
         nodes.math("", "ELBO"), nodes.reference("", "ELBO", refuri="else.html"),
         nodes.caption("", "ELBO"), nodes.table("", nodes.paragraph("", "ELBO")),
+        dropdown_title("", "ELBO"),
     ],
     ids=lambda node: node.tagname,
 )  # fmt: skip

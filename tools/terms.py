@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx_design.dropdown import dropdown_title
 
 from tools import guards
 from tools.predict import predict, predict_answer
@@ -26,7 +27,7 @@ BIBLIOGRAPHY = "book/back/bibliography"  # titles of works stay as they are
 CLOSED = (
     nodes.reference, nodes.title, nodes.literal, nodes.literal_block, nodes.math, nodes.math_block,
     nodes.raw, nodes.caption, nodes.table, nodes.rubric, addnodes.glossary,
-    predict, predict_answer,
+    predict, predict_answer, dropdown_title,
 )  # fmt: skip
 
 
