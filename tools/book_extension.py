@@ -22,7 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-from tools import download, predict, reading, terms
+from tools import download, predict, reading, search, terms
 from tools.execute import NOTEBOOKS
 
 #: the branch to which the publishing workflow pushes the generated notebooks
@@ -147,6 +147,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     predict.setup(app)
     reading.setup(app)
     terms.setup(app)
+    search.setup(app)
     app.connect("config-inited", use_repository)
     app.connect("doctree-resolved", say_long_cells)
     app.connect("html-page-context", say_cost)

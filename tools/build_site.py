@@ -23,7 +23,7 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import child, formulas, reading, redirects, vendor
+from tools import child, formulas, reading, redirects, search, vendor
 from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
@@ -114,10 +114,9 @@ def _global_digest() -> str:
     """Changes when every page must be built again: settings, tools, style and address."""
     whole = hashlib.sha256(os.environ.get("REPOSITORY", "").encode())
     paths = [ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
-    paths += sorted((ROOT / "tools").glob("*.py")) + sorted((ROOT / "tools").glob("*.cjs"))
-    paths += sorted((ROOT / "book/static").rglob("*.*"))
+    paths += sorted((ROOT / "tools").glob("*.*")) + sorted((ROOT / "book/static").rglob("*.*"))
     paths += [path for path in sorted((ROOT / "ganlib/lab").glob("*.*")) if path.suffix != ".py"]
-    paths += sorted((ROOT / "book").glob("*.bib"))
+    paths += sorted((ROOT / "book").glob("*.bib")) + sorted((ROOT / "book/templates").glob("*"))
     for path in paths:
         if path.is_file():
             whole.update(path.read_bytes())
@@ -156,12 +155,8 @@ def mend_pages(site: Path = SITE) -> None:
         old = path.read_text(encoding="utf-8")
         new = old.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         new = re.sub(r'(<summary\b[^>]*?) aria-label="Toggle hidden content"', r"\1", new)
-        new = re.sub(
-            r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", new
-        )
         new = re.sub(r'(<i class="theme-switch[^>]*?)\s+title="[^"]*"', r"\1", new)
-        if path.name != "search.html":  # the index is for the search page; it grows with the book
-            new = SEARCH_SCRIPT.sub("", new)
+        new = SEARCH_SCRIPT.sub("", new)
         if new != old:
             path.write_text(new, encoding="utf-8")
 
@@ -247,8 +242,8 @@ def drop_unused(site: Path = SITE) -> None:
     for pattern in ("*.map", "*.LICENSE.txt.map"):
         for path in (site / "_static").rglob(pattern):
             path.unlink()
-    thebe = site / "_static" / "sphinx-thebe.js"
-    thebe.unlink(missing_ok=True)
+    for name in ("sphinx-thebe.js", "searchtools.js", "language_data.js"):
+        (site / "_static" / name).unlink(missing_ok=True)
 
 
 def sphinx(clean: bool) -> None:
@@ -287,6 +282,7 @@ def build(force: bool = False) -> None:
     formulas.render()
     move_live()
     redirects.write()
+    search.write(DOCTREES)
     trim_icons()
     drop_unused()
     STAMP.write_text(digest)
@@ -326,8 +322,9 @@ def main(arguments: list[str] | None = None) -> int:
         except (
             SiteError,
             formulas.FormulaError,
-            vendor.VendorError,
             redirects.RedirectError,
+            search.SearchError,
+            vendor.VendorError,
         ) as error:
             print(error, file=sys.stderr)
             return 1
