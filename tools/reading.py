@@ -50,7 +50,7 @@ class folded_box(nodes.General, nodes.Element):
     """A solution, or another box, of which a click opens all but the title."""
 
 
-class folded_title(nodes.General, nodes.Element):
+class folded_title(nodes.General, nodes.TextElement):
     """The title of a folded box."""
 
 
@@ -183,7 +183,7 @@ def fold_boxes(app: Sphinx, document: nodes.document, pagename: str) -> None:
             kinds = ["solution"] * isinstance(box, solution_node) + box["classes"]
             classes = list(dict.fromkeys([*kinds, "toggle"]))
             folded = folded_box("", ids=box["ids"], names=box["names"], classes=classes)
-            folded += [folded_title("", *title.children), *rest]
+            folded += [folded_title("", "", *title.children), *rest]
             box.replace_self(folded)
 
 
