@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 STEPS = 2.0  # of 255: what a pixel may lose
+LARGE = 10_000  # bytes of a picture without loss, from which one with loss is tried
 COORDINATES = re.compile(r'(\s(?:d|x|y|points)=")([^"]*)"')
 DECIMALS = re.compile(r"(-?\d*\.\d{2})(\d+)")
 PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
@@ -36,21 +37,23 @@ def loss(one: Image.Image, other: Image.Image) -> float:
     return max(float(np.abs(x - y).max()) for x, y in (black, white))
 
 
+def _encoded(image: Image.Image, **options: int) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "WEBP", **options)
+    return out.getvalue()
+
+
 def webp(png: bytes) -> bytes | None:
     """A picture as WebP, if that is smaller."""
     image: Image.Image = Image.open(io.BytesIO(png))
     if image.mode not in ("RGB", "RGBA"):
         image = image.convert("RGBA")
-    found = png
-    for options in ({"lossless": True}, {"quality": 90}):
-        out = io.BytesIO()
-        image.save(out, "WEBP", method=6, **options)
-        data = out.getvalue()
-        if len(data) < len(found):
-            shown = Image.open(io.BytesIO(data))
-            if options.get("lossless") or loss(image, shown) <= STEPS:
-                found = data
-    return None if found is png else found
+    found = _encoded(image, lossless=True)
+    if len(found) > LARGE:
+        lossy = _encoded(image, quality=90)
+        if len(lossy) < len(found) and loss(image, Image.open(io.BytesIO(lossy))) <= STEPS:
+            found = lossy
+    return found if len(found) < len(png) else None
 
 
 def slim(svg: str) -> str:

@@ -235,20 +235,23 @@ class Files:
 
     def read(self, name: str | Path) -> str:
         name = Path(name).as_posix()
-        if "*" in name:  # made anew by each build
-            found = sorted(self.site.glob(name))
-            if len(found) == 1:
-                return found[0].read_text(encoding="utf-8")
         self.taken.add(name)
         for folder in (self.site, self.store):
             if (folder / name).is_file():
                 return (folder / name).read_text(encoding="utf-8")
         raise WeightError(f"{name} is asked for by a page and is not there: build again")
 
+    def present(self, name: str) -> str:
+        """What a name with a star stands for: a folder that each build makes anew."""
+        found = sorted(self.site.glob(name)) if "*" in name else []
+        return found[0].relative_to(self.site).as_posix() if len(found) == 1 else name
+
     def put_away(self) -> None:
         """Move what was read out of the site."""
         for name in self.taken:
-            if (self.site / name).is_file():
+            if CHANGING.search(name):
+                (self.site / name).unlink()
+            elif (self.site / name).is_file():
                 (self.store / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(self.site / name, self.store / name)
 
@@ -310,6 +313,7 @@ def join_styles(order: list[str], files: Files, known: styles.Vocabulary) -> str
     text = icons.style()
     for entry in order:
         name, _, media = entry.partition("|")
+        name = files.present(name)
         body = styles.moved(files.read(name), Path(name), target, files.read)
         text += f"@media {media}{{{body}}}" if media else body
     css = styles.prune(text, known, lambda rule: not icons.is_glyph_rule(rule.head))
