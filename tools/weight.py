@@ -63,6 +63,10 @@ GUARD = (
     'd.theme=m=="auto"?matchMedia("(prefers-color-scheme:dark)").matches?"dark":"light":m})'
     "(document.documentElement.dataset)</script>"
 )
+#: The fonts of a page's first lines come with its style: one that comes later moves the text.
+AT_ONCE = re.compile(
+    r"source-(?:serif-4|sans-3)-latin-wght-normal|source-serif-4-latin-wght-italic"
+)
 #: Names that scripts make of pieces, which no list of words holds.
 COMPOSED = (
     "theme-switch",
@@ -77,6 +81,7 @@ SRC = re.compile(r'\bsrc="([^"]*)"')
 HREF = re.compile(r'\bhref="([^"]*)"')
 MEDIA = re.compile(r'\bmedia="([^"]*)"')
 IMG = re.compile(r"<img\b[^>]*>")
+FONT = re.compile(r"url\([\"']?([^\"':)]+\.woff2)[\"']?\)")
 MADE_OF = re.compile(r"/\* of: (.*?) \*/")
 EMBEDDED = re.compile(r'(<img\b[^>]*?)src="data:image/(svg\+xml|png|webp|jpeg);base64,([^"]*)"')
 
@@ -317,7 +322,16 @@ def join_styles(order: list[str], files: Files, known: styles.Vocabulary) -> str
         body = styles.moved(files.read(name), Path(name), target, files.read)
         text += f"@media {media}{{{body}}}" if media else body
     css = styles.prune(text, known, lambda rule: not icons.is_glyph_rule(rule.head))
-    return f"/* of: {' '.join(order)} */\n{icons.embed(css)}\n"
+    css = FONT.sub(lambda font: _at_once(font, files.site / STATIC), icons.embed(css))
+    return f"/* of: {' '.join(order)} */\n{css}\n"
+
+
+def _at_once(address: re.Match[str], folder: Path) -> str:
+    """The address of a font, or the font itself if the first lines of a page are set in it."""
+    path = folder / address[1]
+    if not AT_ONCE.fullmatch(path.stem) or not path.is_file():
+        return address[0]
+    return f"url(data:font/woff2;base64,{base64.b64encode(path.read_bytes()).decode()})"
 
 
 def vocabulary(pages: list[Page]) -> styles.Vocabulary:
