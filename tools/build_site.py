@@ -131,7 +131,7 @@ def mend_pages(site: Path = SITE) -> None:
         new = old.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         new = new.replace(' role="doc-biblioentry"', "")
         new = re.sub(r'(<summary\b[^>]*?) aria-label="Toggle hidden content"', r"\1", new)
-        new = re.sub(r'(<section [^>]*?)\s+id="(?:proof|exercise|solution)-content"', r"\1", new)
+        new = re.sub(r'(<section\b[^>]*?)\s+id="(?:proof|exercise|solution)-content"', r"\1", new)
         new = new.replace(
             '<div id="pst-primary-sidebar" class=',
             '<div id="pst-primary-sidebar" role="region" aria-label="Contents" class=',

@@ -180,6 +180,8 @@ def fold_boxes(app: Sphinx, document: nodes.document, pagename: str) -> None:
     for box in list(document.findall(nodes.Admonition)):
         if "dropdown" in box["classes"] and isinstance(box.children[0], nodes.title):
             title, *rest = box.children
+            for link in list(title.findall(nodes.reference)):  # the title itself is to be pressed
+                link.replace_self(link.children)
             kinds = ["solution"] * isinstance(box, solution_node) + box["classes"]
             classes = list(dict.fromkeys([*kinds, "toggle"]))
             folded = folded_box("", ids=box["ids"], names=box["names"], classes=classes)

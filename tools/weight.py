@@ -53,7 +53,7 @@ DROPPED = {
 }
 #: Inline scripts that nothing reads: begins with.
 SILENT = re.compile(
-    r"\s*(?:DOCUMENTATION_OPTIONS\.(?:pagename|search_as_you_type|theme_\w+|"
+    r"\s*(?:DOCUMENTATION_OPTIONS\.(?:pagename|search_as_you_type|COLLAPSE_INDEX|theme_\w+|"
     r"show_version_warning_banner)\s*=|(?:const|let|var) (?:thebe_|toggle))"
 )
 #: The theme of the page before anything is painted; the theme's own leaves "auto" for a script
