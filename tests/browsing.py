@@ -98,7 +98,7 @@ def chromium():  # type: ignore[no-untyped-def]
 
 
 def page_names() -> list[str]:
-    return [*toc(), "index", "genindex", "search"]
+    return [*toc(), "index", "genindex", "search", "prf-prf"]
 
 
 class Visit:

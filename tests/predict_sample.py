@@ -102,7 +102,7 @@ Because it is so.
 
 ````{admonition} A longer word
 :class: dropdown
-Folded by a script.
+Folded in its box.
 ````
 
 ````{dropdown} What it shows
@@ -110,7 +110,7 @@ Folded by itself.
 ````
 """
 CONF = f"""\
-extensions = ["sphinx_togglebutton", "myst_nb", "sphinx_design", "sphinx_book_theme",
+extensions = ["myst_nb", "sphinx_design", "sphinx_book_theme",
               "sphinx_proof", "sphinx_exercise", "tools.book_extension"]
 html_theme = "sphinx_book_theme"
 html_title = "Sample"

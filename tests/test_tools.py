@@ -207,19 +207,6 @@ def test_a_changed_download_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 # ---- the site ----------------------------------------------------------------------------------
 
 
-def test_icons_in_use_are_kept_and_others_dropped(tmp_path: Path) -> None:
-    scripts = tmp_path / "_static" / "scripts"
-    scripts.mkdir(parents=True)
-    icons = 'x={monero:[496,512,[],"f3d0","M1"],"book":[1,2,[128,"tome"],"f02d",["M2","M3"]]}'
-    (scripts / "fontawesome.js").write_text(icons)
-    (tmp_path / "page.html").write_text('<i class="fa-solid fa-tome"></i>')
-    before, after = build_site.trim_icons(tmp_path)
-    assert after < before
-    assert (scripts / "fontawesome.js").read_text() == (
-        'x={"book":[1,2,[128,"tome"],"f02d",["M2","M3"]]}'
-    )
-
-
 BUNDLE = 'ganlibLive.widget("interact", "abc123", {});\n'
 
 

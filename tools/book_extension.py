@@ -1,4 +1,5 @@
-"""A small Sphinx extension: predictions, what a page costs, notebooks to download, buttons.
+"""A small Sphinx extension: predictions, what a page costs, links to the glossary, notebooks
+to download, buttons.
 
 The cost stands under the title of each executed page: the time to read its main line, counted
 by `tools.reading`, and the CPU seconds that its notebook took when `tools.execute` ran it.
@@ -21,7 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-from tools import download, predict, reading, search
+from tools import download, predict, reading, search, terms
 from tools.execute import NOTEBOOKS
 
 #: the branch to which the publishing workflow pushes the generated notebooks
@@ -145,6 +146,7 @@ def offer_launch(
 def setup(app: Sphinx) -> dict[str, bool]:
     predict.setup(app)
     reading.setup(app)
+    terms.setup(app)
     search.setup(app)
     app.connect("config-inited", use_repository)
     app.connect("doctree-resolved", say_long_cells)

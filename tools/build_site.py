@@ -23,7 +23,7 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import child, formulas, reading, redirects, search, vendor
+from tools import child, formulas, icons, reading, redirects, search, vendor, weight
 from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
@@ -36,13 +36,10 @@ STAMP = BUILD / "site.complete"  # written last; without it the next build start
 MAX_CPU_SECONDS = 150  # of a page: one thread, one run
 EXERCISE_PAGES = BUILD / "exercises" / "pages"  # student editions, made by tools.exercises
 
-ICON = re.compile(
-    r'(?:"([a-z0-9-]+)"|([a-z][a-z0-9]*)):\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",'
-    r'(?:"[^"]*"|\[[^\]]*\])\],?'
-)
 LIVE = "_static/live"  # what live figures fetch when they come near the view
 FIGURE = '<div class="ganlib-live"'
 STATE = re.compile(r'<script type="application/json" class="ganlib-state">(.*?)</script>\n?', re.S)
+TABLE = re.compile(r'<table [^>]*class="dataframe".*?</table>', re.S)
 SEARCH_SCRIPT = re.compile(
     r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
 )
@@ -123,29 +120,6 @@ def _global_digest() -> str:
     return whole.hexdigest()
 
 
-def trim_icons(site: Path = SITE) -> tuple[int, int]:
-    """Leave out of the theme's icon script (1.5 MB) what no page uses; returns sizes in bytes."""
-    script = site / "_static" / "scripts" / "fontawesome.js"
-    text = script.read_text(encoding="utf-8")
-    scripts = [
-        path
-        for path in (site / "_static").rglob("*.js")
-        if path != script and "vendor" not in path.parts
-    ]
-    used: set[str] = set()
-    for path in [*site.rglob("*.html"), *scripts]:
-        if path.is_file():
-            used.update(re.findall(r"\bfa-([a-z0-9-]+)", path.read_text(encoding="utf-8")))
-
-    def keep(match: re.Match[str]) -> str:
-        names = {match[1] or match[2], *re.findall(r'"([a-z0-9-]+)"', match[3])}
-        return match[0] if names & used else ""
-
-    trimmed = ICON.sub(keep, text).replace(",}", "}")
-    script.write_text(trimmed, encoding="utf-8")
-    return len(text), len(trimmed)
-
-
 def mend_pages(site: Path = SITE) -> None:
     """Mend what the theme says wrongly to a screen reader, and what it loads without need.
 
@@ -154,11 +128,29 @@ def mend_pages(site: Path = SITE) -> None:
     for path in site.rglob("*.html"):
         old = path.read_text(encoding="utf-8")
         new = old.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        new = new.replace(' role="doc-biblioentry"', "")
         new = re.sub(r'(<summary\b[^>]*?) aria-label="Toggle hidden content"', r"\1", new)
+        new = re.sub(r'(<section\b[^>]*?)\s+id="(?:proof|exercise|solution)-content"', r"\1", new)
+        new = new.replace(
+            '<div id="pst-primary-sidebar" class=',
+            '<div id="pst-primary-sidebar" role="region" aria-label="Contents" class=',
+        )
+        new = TABLE.sub(lambda table: _mend_table(table[0]), new)
         new = re.sub(r'(<i class="theme-switch[^>]*?)\s+title="[^"]*"', r"\1", new)
         new = SEARCH_SCRIPT.sub("", new)
         if new != old:
             path.write_text(new, encoding="utf-8")
+
+
+def _mend_table(table: str) -> str:
+    """A table of pandas: what its headings head, and no heading without a word."""
+
+    def scoped(part: re.Match[str]) -> str:
+        scope = "col" if part[0].startswith("<thead") else "row"
+        return part[0].replace("<th>", f'<th scope="{scope}">')
+
+    table = re.sub(r"<th></th>", "<td></td>", table)
+    return re.sub(r"<(thead|tbody)\b.*?</\1>", scoped, table, flags=re.S)
 
 
 def _live_file(site: Path, announce: str, body: str) -> str:
@@ -239,10 +231,10 @@ def move_live(site: Path = SITE) -> int:
 
 def drop_unused(site: Path = SITE) -> None:
     """Remove what the theme ships and no page asks for."""
-    for pattern in ("*.map", "*.LICENSE.txt.map"):
-        for path in (site / "_static").rglob(pattern):
-            path.unlink()
-    for name in ("sphinx-thebe.js", "searchtools.js", "language_data.js"):
+    for pattern in ("*.map", "*macros.html", "locales"):
+        for path in list((site / "_static").rglob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in ("searchtools.js", "language_data.js"):
         (site / "_static" / name).unlink(missing_ok=True)
 
 
@@ -275,6 +267,7 @@ def build(force: bool = False) -> None:
     if clean:
         shutil.rmtree(DOCTREES, ignore_errors=True)
         shutil.rmtree(SITE, ignore_errors=True)
+        shutil.rmtree(weight.STORE, ignore_errors=True)
     stage()
     seed_cache()
     sphinx(clean)
@@ -283,7 +276,7 @@ def build(force: bool = False) -> None:
     move_live()
     redirects.write()
     search.write(DOCTREES)
-    trim_icons()
+    weight.lighten(minify=vendor.minified)
     drop_unused()
     STAMP.write_text(digest)
 
@@ -325,6 +318,8 @@ def main(arguments: list[str] | None = None) -> int:
             redirects.RedirectError,
             search.SearchError,
             vendor.VendorError,
+            weight.WeightError,
+            icons.IconError,
         ) as error:
             print(error, file=sys.stderr)
             return 1

@@ -18,6 +18,7 @@ from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
 from sphinx_design.dropdown import dropdown_main
+from sphinx_exercise.nodes import solution_node
 from sphinx_proof.nodes import proof_node
 
 from tools.predict import predict_answer
@@ -43,6 +44,14 @@ COST = re.compile(
 
 class folded_proof(nodes.General, nodes.Element):
     """A proof that a click opens."""
+
+
+class folded_box(nodes.General, nodes.Element):
+    """A solution, or another box, of which a click opens all but the title."""
+
+
+class folded_title(nodes.General, nodes.TextElement):
+    """The title of a folded box."""
 
 
 @dataclass
@@ -77,7 +86,7 @@ def is_folded(node: nodes.Node) -> bool:
     """Whether a click opens what the node holds."""
     if not isinstance(node, nodes.Element):
         return False
-    kinds = (HideCodeCellNode, dropdown_main, folded_proof, predict_answer)
+    kinds = (HideCodeCellNode, dropdown_main, folded_proof, folded_box, predict_answer)
     return isinstance(node, kinds) or bool(FOLDED_CLASSES & set(node["classes"]))
 
 
@@ -166,6 +175,20 @@ def fold_proofs(app: Sphinx, document: nodes.document, pagename: str) -> None:
             proof.replace_self(folded_proof("", *box.children))
 
 
+def fold_boxes(app: Sphinx, document: nodes.document, pagename: str) -> None:
+    """A solution or an admonition of the class `dropdown` stands folded in the page."""
+    for box in list(document.findall(nodes.Admonition)):
+        if "dropdown" in box["classes"] and isinstance(box.children[0], nodes.title):
+            title, *rest = box.children
+            for link in list(title.findall(nodes.reference)):  # the title itself is to be pressed
+                link.replace_self(link.children)
+            kinds = ["solution"] * isinstance(box, solution_node) + box["classes"]
+            classes = list(dict.fromkeys([*kinds, "toggle"]))
+            folded = folded_box("", ids=box["ids"], names=box["names"], classes=classes)
+            folded += [folded_title("", "", *title.children), *rest]
+            box.replace_self(folded)
+
+
 def visit_proof(self: Any, node: folded_proof) -> None:
     self.body.append('<details class="folded-proof"><summary>Proof</summary>\n')
 
@@ -174,6 +197,25 @@ def depart_proof(self: Any, node: folded_proof) -> None:
     self.body.append("</details>\n")
 
 
+def visit_box(self: Any, node: folded_box) -> None:
+    self.body.append(self.starttag(node, "details", CLASS="admonition"))
+
+
+def depart_box(self: Any, node: folded_box) -> None:
+    self.body.append("</details>\n")
+
+
+def visit_title(self: Any, node: folded_title) -> None:
+    self.body.append(self.starttag(node, "summary", suffix="", CLASS="admonition-title"))
+
+
+def depart_title(self: Any, node: folded_title) -> None:
+    self.body.append('<span class="fold-mark" aria-hidden="true"></span></summary>\n')
+
+
 def setup(app: Sphinx) -> None:
     app.add_node(folded_proof, html=(visit_proof, depart_proof))
+    app.add_node(folded_box, html=(visit_box, depart_box))
+    app.add_node(folded_title, html=(visit_title, depart_title))
     app.connect("doctree-resolved", fold_proofs)
+    app.connect("doctree-resolved", fold_boxes)

@@ -24,10 +24,12 @@ class Handler(SimpleHTTPRequestHandler):
         super().end_headers()
 
 
-def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
+def server(
+    folder: Path, port: int = 0, handler: type[SimpleHTTPRequestHandler] = Handler
+) -> ThreadingHTTPServer:
     """A server of ``folder`` on 127.0.0.1; port 0 takes any free one."""
     return ThreadingHTTPServer(
-        ("127.0.0.1", port), functools.partial(Handler, directory=str(folder))
+        ("127.0.0.1", port), functools.partial(handler, directory=str(folder))
     )
 
 

@@ -19,13 +19,7 @@ function reachScrollers() {
 
 // What is folded: proofs, checks, code and solutions. A prediction's answer is not: the reader
 // commits first; nor are the numbers of a live figure.
-function fold(element, open) {
-  if (element.tagName === "DETAILS") element.open = open;
-  else if (element.classList.contains("toggle-hidden") === open) {
-    element.querySelector(".toggle-button")?.click();
-  }
-}
-const FOLDED = ".bd-article details:not(.predict *, .ganlib-live *), .bd-article .admonition.toggle";
+const FOLDED = ".bd-article details:not(.predict *, .ganlib-live *)";
 
 // One switch opens all of it, on every page, and is remembered.
 function switchFolds() {
@@ -33,7 +27,7 @@ function switchFolds() {
   const button = document.querySelector(".fold-switch");
   const set = (open) => {
     button?.setAttribute("aria-pressed", open);
-    document.querySelectorAll(FOLDED).forEach((element) => fold(element, open));
+    document.querySelectorAll(FOLDED).forEach((element) => { element.open = open; });
     reachScrollers();
   };
   let open = false;
@@ -54,10 +48,7 @@ function follow() {
   if (target) {
     let opened = false;
     for (let box = target; box; box = box.parentElement) {
-      if (box.matches(FOLDED) && !(box.open ?? !box.classList.contains("toggle-hidden"))) {
-        fold(box, true);
-        opened = true;
-      }
+      if (box.matches(FOLDED) && !box.open) box.open = opened = true;
     }
     if (opened) target.scrollIntoView();
     return;
@@ -120,8 +111,37 @@ function copyTeX(event) {
 }
 
 document.addEventListener("copy", copyTeX);
+
+// The menus of the header: a press opens and closes them, Escape and a press elsewhere close.
+function openMenus() {
+  for (const button of document.querySelectorAll("[data-bs-toggle='dropdown']")) {
+    const menu = button.nextElementSibling;
+    const set = (open) => {
+      button.setAttribute("aria-expanded", open);
+      for (const element of [button, menu]) element.classList.toggle("show", open);
+    };
+    button.addEventListener("click", () => set(!menu.classList.contains("show")));
+    document.addEventListener("click", (event) => button.parentElement.contains(event.target) || set(false));
+    button.parentElement.addEventListener("focusout", (event) =>
+      event.relatedTarget && !button.parentElement.contains(event.relatedTarget) && set(false));
+    button.parentElement.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && menu.classList.contains("show")) {
+        set(false);
+        button.focus();
+      } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        const items = [...menu.querySelectorAll("a, button")];
+        const at = items.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
+        event.preventDefault();
+        set(true);
+        items.at(Math.min(at < -1 ? -1 : at, items.length - 1)).focus();
+      }
+    });
+  }
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   switchFolds();
+  openMenus();
   filterZoo();
   follow();
   window.addEventListener("hashchange", follow);

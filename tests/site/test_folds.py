@@ -10,7 +10,7 @@ import predict_sample
 import pytest
 
 SWITCH = "Show proofs, checks and code"
-FOLDED = ("Because it is so.", "Folded by a script.", "Folded by itself.", "x = 1")
+FOLDED = ("Because it is so.", "Folded in its box.", "Folded by itself.", "x = 1")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_the_switch_opens_all_and_is_remembered(page: Any) -> None:
 def test_each_fold_still_opens_alone(page: Any) -> None:
     page.locator("details.folded-proof summary").press("Enter")
     assert visible(page) == [True, False, False, False]
-    page.locator(".toggle-button").press("Enter")
+    page.locator("details.toggle > summary").press("Enter")
     assert visible(page) == [True, True, False, False]
 
 

@@ -29,7 +29,7 @@ THEME = """theme => { document.documentElement.dataset.mode = theme;
 AXE = """async () => Object.fromEntries((await axe.run(document, { resultTypes: ['violations'] }))
   .violations.map((v) => [v.id, [v.nodes.length, v.nodes[0].html.slice(0, 200)]]))"""
 #: Pages that the contents do not list; the theme and its extensions make them.
-MADE = [path.stem for path in SITE.glob("*-*.html")] if SITE.is_dir() else []
+MADE = [p.stem for p in SITE.glob("*-*.html") if p.stem not in page_names()]
 
 Counts = dict[str, dict[str, int]]
 
