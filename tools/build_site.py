@@ -40,9 +40,6 @@ LIVE = "_static/live"  # what live figures fetch when they come near the view
 FIGURE = '<div class="ganlib-live"'
 STATE = re.compile(r'<script type="application/json" class="ganlib-state">(.*?)</script>\n?', re.S)
 TABLE = re.compile(r'<table [^>]*class="dataframe".*?</table>', re.S)
-SEARCH_SCRIPT = re.compile(
-    r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
-)
 
 
 class SiteError(RuntimeError):
@@ -137,7 +134,6 @@ def mend_pages(site: Path = SITE) -> None:
         )
         new = TABLE.sub(lambda table: _mend_table(table[0]), new)
         new = re.sub(r'(<i class="theme-switch[^>]*?)\s+title="[^"]*"', r"\1", new)
-        new = SEARCH_SCRIPT.sub("", new)
         if new != old:
             path.write_text(new, encoding="utf-8")
 
@@ -234,8 +230,6 @@ def drop_unused(site: Path = SITE) -> None:
     for pattern in ("*.map", "*macros.html", "locales"):
         for path in list((site / "_static").rglob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for name in ("searchtools.js", "language_data.js"):
-        (site / "_static" / name).unlink(missing_ok=True)
 
 
 def sphinx(clean: bool) -> None:
