@@ -14,6 +14,7 @@ import html
 import json
 import math
 import os
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def say_cost(
 
 
 def description(doctree: nodes.document) -> str:
-    """What a page is about, in at most a line of a search engine: its question, or its beginning."""
+    """What a page is about, in 160 characters at most: its question, or its beginning."""
     paragraphs = [" ".join(p.astext().split()) for p in doctree.findall(nodes.paragraph)]
     asked = [p.removeprefix("Question. ") for p in paragraphs if p.startswith("Question. ")]
     text = next(iter(asked + [p for p in paragraphs if len(p) > 60]), "")
@@ -117,7 +118,7 @@ def say_description(
     """Tell a search engine, and whoever shares the page's address, what it is about."""
     if doctree is None or not (text := html.escape(description(doctree))):
         return
-    title = html.escape(context.get("title", ""))
+    title = re.sub(r"<[^>]*>", "", context.get("title", ""))  # is HTML
     context["metatags"] = context.get("metatags", "") + (
         f'\n<meta name="description" content="{text}">'
         f'\n<meta property="og:title" content="{title}">'
