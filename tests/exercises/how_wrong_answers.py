@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, source
+from asking_here import Answers, Mistake, solution
 
-from tools.grader import editions
 from tools.grader.marking import Assignment
 from tools.grader.questions import Constants
 
@@ -167,15 +166,6 @@ MISTAKES = [
     _then("q8", "left missing", 0.5, "to the left is missing", "def transport_cost(p, q, x):\n    return (RIGHT * (p - q).cumsum(0).clamp(min=0)[:-1] * x.diff()).sum()"),
     _then("q8", "mean", 0.5, "a mean over the bins", "_t = transport_cost\ndef transport_cost(p, q, x):\n    return _t(p, q, x) / len(x)"),
 ]  # fmt: skip
-
-
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question."""
-    return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question and cell.cell_type == "code" and "answer" in editions.tags(cell)
-    )
 
 
 def needed(assignment: Assignment, question: str) -> list[str]:
