@@ -719,17 +719,18 @@ def common_size(got: Sequence[float]) -> float:
 def vanishes(student: Any, draw: Draw, k: Constants) -> None:
     """Far clouds: D wins, the minimax pull goes, the other stays; the seed decides.
 
-    In 60 runs of the right answer over six variants the minimax pull ended below 0.02 of its largest
-    value, and the accuracy at 1.
+    In 48 runs of the right answer over six variants the minimax pull ended at most at 0.17 of its largest
+    value, the other at least 184 times as long, and the accuracy at 1.
     """
-    real, fake = two_clouds(draw, 64, 6.0)
+    real, fake = two_clouds(draw, 64, 8.0)
     seed = draw.integer(0, 999)
-    found = watched(student, real, fake, 200, 50, seed)
-    if found[-1][0] < 0.95 or found[-1][1] > 0.1 * max(t[1] for t in found) or found[-1][2] < 10 * found[-1][1]:
+    found = watched(student, real, fake, 150, 15, seed)
+    share, gone, stays = found[-1]
+    if not (share > 0.95 and gone < 0.5 * max(t[1] for t in found) and stays > 30 * gone):
         said = ", ".join(f"{x:.3g}" for x in found[-1])
         raise Wrong(
-            f"two clouds 6 apart, 200 steps: {THREE} ends at {said}. A trained D tells them apart, the minimax pull "
-            "falls below a tenth of its largest value, the other does not.",
+            f"two clouds 8 apart, 150 steps: {THREE} ends at {said}. A trained D tells them apart, the minimax pull "
+            "falls below half of its largest value, the other is more than thirty times as long.",
             0.25,
         )
     again, other = (watched(student, real, fake, 4, 2, s) for s in (seed, seed + 1))
