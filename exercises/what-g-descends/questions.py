@@ -308,7 +308,7 @@ def _(k: Constants) -> list[Case]:
 # Question 4 -----------------------------------------------------------------------------------
 
 
-def kl(p: Tensor, q: Tensor) -> Tensor:
+def divergence(p: Tensor, q: Tensor) -> Tensor:
     return (xlogy(p, p) - xlogy(p, q)).sum()
 
 
@@ -316,24 +316,24 @@ def parts(k: Constants, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor, T
     """p, q and m in float64, and A."""
     p, q = p.double(), q.double()
     m = (k.alpha * p + k.beta * q) / (k.alpha + k.beta)
-    return p, q, m, k.alpha * kl(p, m) + k.beta * kl(q, m)
+    return p, q, m, k.alpha * divergence(p, m) + k.beta * divergence(q, m)
 
 
 def softened(k: Constants, p: Tensor, q: Tensor) -> Tensor:
     p, _, m, _ = parts(k, p, q)
-    return (k.alpha + k.beta) * kl(m, p)
+    return (k.alpha + k.beta) * divergence(m, p)
 
 
 def plus(k: Constants, p: Tensor, q: Tensor) -> Tensor:
     p, q, _, a = parts(k, p, q)
-    return k.beta * kl(q, p) + a
+    return k.beta * divergence(q, p) + a
 
 
 def half_mixture(k: Constants, p: Tensor, q: Tensor) -> Tensor:
     """The mixture of equal weights in A."""
     p, q = p.double(), q.double()
     m = (p + q) / 2
-    return k.beta * kl(q, p) - k.alpha * kl(p, m) - k.beta * kl(q, m)
+    return k.beta * divergence(q, p) - k.alpha * divergence(p, m) - k.beta * divergence(q, m)
 
 
 SOFTENED = Rule(softened, [
@@ -342,14 +342,14 @@ SOFTENED = Rule(softened, [
     Slip(lambda k, p, q: softened(k, p, q) / (k.alpha + k.beta), "the factor before the KL divergence is missing: "
          "the weights are not divided by their sum.", 0.5),
     Slip(half_mixture, "the mixture M carries the weights as well; yours is the plain mean.", 0.25),
-    Slip(lambda k, p, q: softened(k, p, q) - (k.beta - 1) * kl(q.double(), p.double()), "the weight of KL(Q || P) "
+    Slip(lambda k, p, q: softened(k, p, q) - (k.beta - 1) * divergence(q.double(), p.double()), "the weight of KL(Q || P) "
          "is missing.", 0.5),
-    Slip(lambda k, p, q: k.beta * kl(p.double(), q.double()) - parts(k, p, q)[3], "the order of the arguments: "
+    Slip(lambda k, p, q: k.beta * divergence(p.double(), q.double()) - parts(k, p, q)[3], "the order of the arguments: "
          "the first term is KL(Q || P).", 0.25),
     Slip(plus, SIGN + "A is subtracted.", 0.25),
     Slip(lambda k, p, q: -softened(k, p, q), SIGN + "A is subtracted from the rest.", 0.25),
     Slip(lambda k, p, q: parts(k, p, q)[3], "this is A, what the minimax cost descends."),
-    Slip(lambda k, p, q: k.beta * kl(q.double(), p.double()), "A is missing."),
+    Slip(lambda k, p, q: k.beta * divergence(q.double(), p.double()), "A is missing."),
     Slip(lambda k, p, q: softened(k, p, q) / math.log(2), BASE, 0.5),
     Slip(lambda k, p, q: softened(k, p, q) / len(p), MEAN, 0.25),
 ])  # fmt: skip
