@@ -150,7 +150,7 @@ JSD = Rule(jsd, [
          keeps=0.25),
     Slip(lambda k, p, q: jsd(k, p, q) / len(p), MEAN, keeps=0.25),
 ])  # fmt: skip
-CHI = Rule(chi, [replace(slip, near=True) for slip in (
+CHI = Rule(chi, [
     Slip(lambda k, p, q: chi(k, q, p), "the order of the arguments: the power of Q, the second one, "
          "stands below the line.", keeps=0.25),
     Slip(lambda k, p, q: chi(k, p, q, 2), "this is the chi-square of the power 2.", keeps=0.25),
@@ -161,7 +161,7 @@ CHI = Rule(chi, [replace(slip, near=True) for slip in (
     Slip(lambda k, p, q: ((p.double() - q.double()) ** k.power / q.double() ** (k.power - 1)).sum(),
          "the absolute value is missing: with an odd power the terms cancel.", keeps=0.25, near=True),
     Slip(lambda k, p, q: chi(k, p, q) / len(p), MEAN, keeps=0.25),
-)])  # fmt: skip
+])  # fmt: skip
 TV = Rule(tv, [
     Slip(lambda k, p, q: 2 * tv(k, p, q), HALF, keeps=0.5),
     Slip(lambda k, p, q: ((p.double() - q.double()) ** 2).sum() / 2, "the absolute value, not the "
