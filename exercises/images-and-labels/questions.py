@@ -324,11 +324,11 @@ q4 = Question("q4", seconds=5)
 
 
 def features(d: Draw, k: Constants) -> tuple[Tensor, Tensor]:
-    return d.normal(12).reshape(4, 3), torch.tensor(d.integers(4, 0, k.classes - 1))
+    return d.normal(20).reshape(4, 5), torch.tensor(d.integers(4, 0, k.classes - 1))
 
 
 def pair(d: Draw, k: Constants) -> tuple[Any, ...]:
-    return (*features(d, k), d.normal(3), d.integer(3, 15) / 8, d.normal(3 * k.classes).reshape(k.classes, 3))
+    return (*features(d, k), d.normal(5), d.integer(3, 15) / 8, d.normal(5 * k.classes).reshape(k.classes, 5))
 
 
 @q4.test(points=1)
@@ -346,7 +346,7 @@ def projection_teaches(student: Any, draw: Draw, k: Constants) -> None:
     reply = student.call("projection_logit", h, y, w, b, E, wrt=(0, 2, 4))
     table(reply, (4,), "a logit for each pair")
     connected(reply, ["h", "w", "E"])
-    found, plain = reply.grads[0].double(), w.double().expand(4, 3)
+    found, plain = reply.grads[0].double(), w.double().expand(4, 5)
     if (found - plain).abs().max() < 1e-6:
         raise Wrong("the slope in the features is the same for every label: the generator cannot learn from it what was asked for.")
     if (found - plain - k.factor * E.double()[y]).abs().max() > 1e-4:
@@ -356,7 +356,7 @@ def projection_teaches(student: Any, draw: Draw, k: Constants) -> None:
 @q4.test(points=1)
 def joined_at_the_end(student: Any, draw: Draw, k: Constants) -> None:
     def inputs_of(d: Draw) -> tuple[Any, ...]:
-        return (*features(d, k), d.normal(3 + k.classes), d.integer(3, 15) / 8)
+        return (*features(d, k), d.normal(5 + k.classes), d.integer(3, 15) / 8)
 
     inputs = JOINED.draw(draw, k, inputs_of)
     reply = student.call("joined_logit", *inputs)
