@@ -542,7 +542,7 @@ def drawn(student: Any, G: Any, k: Constants, seed: int, labels: Tensor) -> Tens
 
 @q6.test(points=3)
 def obeys(student: Any, draw: Draw, k: Constants) -> None:
-    """Two of two seeds must draw what is asked for; the better one decides half of the points."""
+    """Both of two seeds draw what is asked for; one of them is worth half."""
     images, labels, known, names = digits(k.classes)
     asked = torch.arange(ASKED) % k.classes
     rights, spreads = [], []
@@ -569,30 +569,25 @@ def obeys(student: Any, draw: Draw, k: Constants) -> None:
 
 @q6.test(points=1)
 def starts_well(student: Any, draw: Draw, k: Constants) -> None:
-    """The judge of the question, on real images with known answers."""
+    """The judge of the question on digits half-way to another one, where neighbours disagree."""
     images, labels, known, names = digits(k.classes)
-    rows = draw.integers(40, 0, len(images) - 1)
-    reply = student.call("accuracy", images[rows], labels[rows], known, names)
-    shuffled = labels[rows].roll(1)
-    other = student.call("accuracy", images[rows], shuffled, known, names)
-    for got, asked in ((reply, labels[rows]), (other, shuffled)):
-        due = float((read_by(known, names, images[rows]) == asked).double().mean())
-        value = number(got)
-        if abs(value - due) > 1e-4:
-            one = float((known_nearest(known, names, images[rows]) == asked).double().mean())
-            if abs(value - 100 * due) < 1e-2:
-                raise Wrong("accuracy is in per cent; a share between 0 and 1 is due.", 0.5)
-            if abs(value - (1 - due)) < 1e-4:
-                raise Wrong("this is the share of wrong answers.", 0.5)
-            if abs(value - due * len(rows)) < 1e-3:
-                raise Wrong("this is the number of right answers; their share is due.", 0.5)
-            if abs(value - one) < 1e-4:
-                raise Wrong("the judge asks one neighbour; the question's asks three.", 0.5)
-            raise Wrong(f"accuracy: you get {value:.6g}, due is {due:.6g}, on 40 real images.")
-
-
-def known_nearest(known: Tensor, names: Tensor, images: Tensor) -> Tensor:
-    return names[torch.cdist(images.double(), known.double()).argmin(1)]
+    rows, others = (draw.integers(40, 0, len(images) - 1) for _ in range(2))
+    x = 0.6 * images[rows] + 0.4 * images[others]
+    found, nearest = read_by(known, names, x), names[torch.cdist(x.double(), known.double()).argmin(1)]
+    for asked in (found, labels[rows].roll(1), nearest):
+        value = number(student.call("accuracy", x, asked, known, names))
+        due = float((found == asked).double().mean())
+        if abs(value - due) < 1e-4:
+            continue
+        for other, lesson in (
+            (100 * due, "in per cent; a share between 0 and 1 is due."),
+            (1 - due, "the share of wrong answers."),
+            (due * len(rows), "the number of right answers; their share is due."),
+            (float((nearest == asked).double().mean()), "of a judge that asks one neighbour; the question's asks three."),
+        ):  # fmt: skip
+            if abs(value - other) < 1e-3:
+                raise Wrong(f"accuracy: this is {lesson}", 0.5)
+        raise Wrong(f"accuracy: you get {value:.6g}, due is {due:.6g}, on 40 images between two digits.")
 
 
 # Question 7: what a discriminator of pairs pays -----------------------------------------------

@@ -50,7 +50,7 @@ def test_the_cost_of_pairs_is_the_games() -> None:
     k, a = BOOK.k, 0.3
     K = k.classes
     real = torch.eye(K, dtype=torch.float64) / K
-    fake = (a * torch.eye(K) + (1 - a) / K).double() / K
+    fake = (a * torch.eye(K, dtype=torch.float64) + (1 - a) / K) / K
     D = real / (real + fake)
     cost = -(torch.xlogy(real, D) + torch.xlogy(fake, 1 - D)).sum()
     assert abs(float(cost) - BOOK.module.pays(BOOK.module.right_share(k, a))) < 1e-9
