@@ -503,10 +503,13 @@ COLUMNS = "a row for each sample, the columns d/dmu and d/dsigma"
 
 
 def normal_case(k: Constants, draw: Draw, n: int) -> tuple[float, float, Tensor]:
-    """mu near the kink, sigma, and noise with samples on both sides of it, none on it."""
+    """mu near the kink, sigma, and noise with samples on both sides of it.
+
+    In units of 1/64, mu is odd away from the kink and sigma * noise is even: no sample is on it.
+    """
     while True:
         mu = k.centre + draw.integer(-12, 12) / 16 + 1 / 64
-        sigma, noise = draw.choice([0.5, 1.25, 1.5, 2.0]), draw.normal(n)
+        sigma, noise = draw.choice([0.5, 1.5, 2.0, 2.5]), draw.normal(n)
         above = mu + sigma * noise > k.centre
         if 1 < above.sum() < n - 1:
             return mu, sigma, noise
