@@ -701,8 +701,8 @@ def best_by_hand(student: Any, draw: Draw, k: Constants) -> None:
 def found_by_descent(student: Any, draw: Draw, k: Constants) -> None:
     """Two of three seeds come within 0.1 of the best mu.
 
-    Adam with the rate 0.01 over 2,000 batches of 64, whose last 1,000 values are averaged, was
-    never further away than 0.03 in 60 runs of six settings.
+    In 30 runs of the right answer over six costs and centres the distance was at most 0.013, in 30
+    of plain descent with a falling rate at most 0.018.
     """
     seeds = [draw.integer(0, 10**6) for _ in range(3)]
     found = [number(student.call("find_mu", seed)) for seed in seeds]
