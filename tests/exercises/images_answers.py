@@ -189,7 +189,7 @@ MISTAKES = [
     _m("q6", "count", ACC + "return right.sum().item()", 3.5, "number of right answers"),
     _m("q6", "one neighbour", "def accuracy(images, asked, known, names):\n    return (names[torch.cdist(images, known).argmin(1)] == asked).double().mean().item()", 3.5, "one neighbour"),
     _m("q6", "a tensor of answers", ACC + "return right.double()", 3, "must be one number"),
-    _m("q6", "joined at the end", "_train = train\ndef train(images, labels, seed):\n    return _train(images, labels, seed, False)", 1, "the label is ignored"),
+    _m("q6", "joined at the end", "def train(images, labels, seed):\n    return train_pair(images, labels, seed, False)", 1, "the label is ignored"),
     _m("q6", "one image a class", STUB.replace("FOUND", "self.means[y]"), 1.75, "noise is not used"),
     _m("q6", "next class", STUB.replace("FOUND", "(self.means[(y + 1) % CLASSES] + noise).clamp(-1, 1)"), 1, "the label is ignored"),
     _m("q6", "no tanh", STUB.replace("FOUND", "3 * (self.means[y] + noise)"), 1, "leave [-1, 1]"),
