@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import all_modes_answers
+import earth_movers_answers
 import fifty_answers
 import game_answers
 import how_wrong_answers
@@ -21,7 +22,13 @@ from tools import exercises
 from tools.grader import editions, marking
 from tools.grader.local import InProcess
 
-MODULES = (game_answers, how_wrong_answers, fifty_answers, all_modes_answers)
+MODULES = (
+    game_answers,
+    how_wrong_answers,
+    fifty_answers,
+    earth_movers_answers,
+    all_modes_answers,
+)
 ALL = [a.ANSWERS for a in MODULES]
 every = pytest.mark.parametrize("answers", ALL, ids=lambda a: a.name)
 RIGHT = [
