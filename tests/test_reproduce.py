@@ -62,15 +62,6 @@ def reproduced(target: Target, place: Path, **how: object) -> store.Read:
 # --- what is declared ----------------------------------------------------------------------------
 
 
-def test_the_rows_that_were_chosen_run_on_further_seeds_after_all_others() -> None:
-    rows = {"a": {"x": 1}, "b": {"x": 2}}
-    plan = Size(rows, (0, 1), 5, 3.0, "a guess", more={"b": (500,)})
-    jobs = [(job.row, job.setting["x"], job.seed) for job in plan.jobs()]
-    assert jobs == [("a", 1, 0), ("a", 1, 1), ("b", 2, 0), ("b", 2, 1), ("b", 2, 500)]
-    assert [(job.row, job.seed) for job in plan.jobs((7,))] == [("a", 7), ("b", 7)]
-    assert plan.cost == 15
-
-
 @pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
 def test_a_target_says_what_it_is(target: Target) -> None:
     assert TARGETS[target.name] is target

@@ -69,8 +69,6 @@ class Size:
         CPU seconds of one job on one core.
     measured
         What that rests on: the committed rows, or so many steps timed and multiplied.
-    more
-        Row -> further seeds, for the rows that the first ones chose.
     """
 
     rows: Mapping[str, Mapping[str, Any]]
@@ -78,21 +76,17 @@ class Size:
     steps: int
     seconds: float
     measured: str
-    more: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def jobs(self, seeds: tuple[int, ...] | None = None) -> Iterator[Job]:
-        """Every row with every seed, in that order; what is in ``more`` comes last."""
+        """Every row with every seed, in that order."""
         for row, setting in self.rows.items():
             for seed in self.seeds if seeds is None else seeds:
                 yield Job(row, setting, seed)
-        for row, further in self.more.items() if seeds is None else ():
-            for seed in further:
-                yield Job(row, self.rows[row], seed)
 
     @property
     def cost(self) -> float:
         """CPU seconds of all jobs on one core."""
-        return self.seconds * len(list(self.jobs()))
+        return self.seconds * len(self.rows) * len(self.seeds)
 
 
 @dataclass(frozen=True)
