@@ -10,9 +10,12 @@ The publisher sets the book's address in one place, the variable REPOSITORY (for
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import os
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,29 @@ def say_cost(
             context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)
 
 
+def description(doctree: nodes.document) -> str:
+    """What a page is about, in 160 characters at most: its question, or its beginning."""
+    paragraphs = [" ".join(p.astext().split()) for p in doctree.findall(nodes.paragraph)]
+    asked = [p.removeprefix("Question. ") for p in paragraphs if p.startswith("Question. ")]
+    text = next(iter(asked + [p for p in paragraphs if len(p) > 60]), "")
+    return textwrap.shorten(text, 160, placeholder=" ...")
+
+
+def say_description(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Tell a search engine, and whoever shares the page's address, what it is about."""
+    if doctree is None or not (text := html.escape(description(doctree))):
+        return
+    title = re.sub(r"<[^>]*>", "", context.get("title", ""))  # is HTML
+    context["metatags"] = context.get("metatags", "") + (
+        f'\n<meta name="description" content="{text}">'
+        f'\n<meta property="og:title" content="{title}">'
+        f'\n<meta property="og:description" content="{text}">'
+        '\n<meta property="og:type" content="article">\n'
+    )
+
+
 def say_long_cells(app: Sphinx, doctree: nodes.document, pagename: str) -> None:
     """Put the cost of each cell that takes long below it."""
     cells = cpu_seconds(pagename).get("cells", {})
@@ -108,8 +134,8 @@ def say_long_cells(app: Sphinx, doctree: nodes.document, pagename: str) -> None:
         seconds = cells.get(str(cell.get("exec_count")), 0.0) if "cell" in cell["classes"] else 0.0
         if seconds >= LONG_CELL:
             text = f"The cell above takes {math.ceil(seconds)} CPU seconds."
-            html = f'<p class="cell-cost"><small>{text}</small></p>'
-            cell.parent.insert(cell.parent.index(cell) + 1, nodes.raw("", html, format="html"))
+            line = f'<p class="cell-cost"><small>{text}</small></p>'
+            cell.parent.insert(cell.parent.index(cell) + 1, nodes.raw("", line, format="html"))
 
 
 def offer_notebook(
@@ -151,6 +177,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", use_repository)
     app.connect("doctree-resolved", say_long_cells)
     app.connect("html-page-context", say_cost)
+    app.connect("html-page-context", say_description)
     app.connect("html-page-context", offer_notebook, priority=300)
     app.connect("html-page-context", offer_launch, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

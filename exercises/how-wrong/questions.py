@@ -16,19 +16,18 @@ import torch
 from torch import Tensor
 from torch.special import xlogy
 
-from tools.grader import asking
 from tools.grader.expressions import Formula, judge_formula
 from tools.grader.questions import (
     Case,
     Constants,
     Draw,
-    Nothing,
     Question,
     Rule,
     Slip,
     Wrong,
-    number,
+    each,
     numbers,
+    one_number,
     plain,
     pure,
     same,
@@ -151,7 +150,7 @@ JSD = Rule(jsd, [
          keeps=0.25),
     Slip(lambda k, p, q: jsd(k, p, q) / len(p), MEAN, keeps=0.25),
 ])  # fmt: skip
-CHI = Rule(chi, [replace(slip, near=True) for slip in (
+CHI = Rule(chi, [
     Slip(lambda k, p, q: chi(k, q, p), "the order of the arguments: the power of Q, the second one, "
          "stands below the line.", keeps=0.25),
     Slip(lambda k, p, q: chi(k, p, q, 2), "this is the chi-square of the power 2.", keeps=0.25),
@@ -162,7 +161,7 @@ CHI = Rule(chi, [replace(slip, near=True) for slip in (
     Slip(lambda k, p, q: ((p.double() - q.double()) ** k.power / q.double() ** (k.power - 1)).sum(),
          "the absolute value is missing: with an odd power the terms cancel.", keeps=0.25, near=True),
     Slip(lambda k, p, q: chi(k, p, q) / len(p), MEAN, keeps=0.25),
-)])  # fmt: skip
+])  # fmt: skip
 TV = Rule(tv, [
     Slip(lambda k, p, q: 2 * tv(k, p, q), HALF, keeps=0.5),
     Slip(lambda k, p, q: ((p.double() - q.double()) ** 2).sum() / 2, "the absolute value, not the "
@@ -191,42 +190,6 @@ def jsd_unweighted(k: Constants, p: Tensor, q: Tensor) -> Tensor:
     return kl(k, p, middle(k, p, q)) + kl(k, q, middle(k, p, q))
 
 
-def masses(draw: Draw, n: int, empty: Sequence[int] = ()) -> Tensor:
-    """``n`` masses, multiples of 1/64 that sum to one, zero in the bins ``empty``."""
-    while True:
-        steps = torch.tensor(draw.integers(n, 2, 30))
-        steps[list(empty)] = 0
-        last = max(i for i in range(n) if i not in empty)
-        steps[last] += 64 - steps.sum()
-        if steps[last] > 1:
-            return steps.float() / 64
-
-
-def one_number(reply: Any) -> float:
-    """The reply's number; a list of the bins' shares has a lesson of its own."""
-    tensor = getattr(reply.value, "tensor", reply.value)
-    if isinstance(tensor, Tensor) and tensor.numel() > 1:
-        raise Wrong(f"{reply.what} has one value for each bin; it must be one number: add them up.", 0.25)
-    return number(reply)
-
-
-def each(checks: Sequence[Callable[[], None]]) -> None:
-    """Run every check; the first lesson is told, and each that passes keeps its share."""
-    wrong: list[asking.Wrong] = []
-    kept = 0.0
-    for check in checks:
-        try:
-            check()
-            kept += 1
-        except Nothing:
-            raise
-        except asking.Wrong as lesson:
-            wrong.append(lesson)
-            kept += getattr(lesson, "keeps", 0.0)
-    if wrong:
-        raise Wrong(str(wrong[0]), kept / len(checks)) from wrong[0]
-
-
 ZERO_LOG = (
     " is nan where p = 0: that is 0 log 0. Such a bin counts nothing in KL (t log t goes to 0 with t): "
     "torch.where hides the value, torch.special.xlogy knows it."
@@ -234,7 +197,7 @@ ZERO_LOG = (
 
 
 def on_bins(student: Any, draw: Draw, k: Constants, name: str, rule: Rule, empty: tuple[Any, Any]) -> None:
-    p, q = rule.draw(draw, k, lambda x: (masses(x, 5, empty[0]), masses(x, 5, empty[1])))
+    p, q = rule.draw(draw, k, lambda x: (x.masses(5, empty[0]), x.masses(5, empty[1])))
     reply = student.call(name, p, q)
     got = one_number(reply)
     case = say(p=p, q=q)
@@ -246,7 +209,7 @@ def on_bins(student: Any, draw: Draw, k: Constants, name: str, rule: Rule, empty
 
 def infinite(student: Any, draw: Draw, name: str) -> None:
     """Where q = 0 < p the value is infinite."""
-    p, q = masses(draw, 5, [1]), masses(draw, 5, [1, 3])
+    p, q = draw.masses(5, [1]), draw.masses(5, [1, 3])
     got = one_number(student.call(name, p, q))
     case = say(p=p, q=q)
     if math.isnan(got):
@@ -270,7 +233,7 @@ def kl_values(student: Any, draw: Draw, k: Constants) -> None:
 @q1.test(points=1)
 def kl_empty_bins(student: Any, draw: Draw, k: Constants) -> None:
     def value(p: list[int], q: list[int]) -> None:
-        x, y = masses(draw, 5, p), masses(draw, 5, q)
+        x, y = draw.masses(5, p), draw.masses(5, q)
         got = one_number(student.call("kl", x, y))
         if math.isnan(got):
             raise Wrong(f"kl{ZERO_LOG} ({say(p=x, q=y)})")
@@ -289,7 +252,7 @@ def kl_empty_bins(student: Any, draw: Draw, k: Constants) -> None:
     ])  # fmt: skip
 
 
-@q1.test(points=1)
+@q1.test(points=1.5)
 def jsd_values(student: Any, draw: Draw, k: Constants) -> None:
     each([
         lambda: on_bins(student, draw, k, "jsd", JSD, ([], [])),
@@ -306,7 +269,7 @@ def chi_values(student: Any, draw: Draw, k: Constants) -> None:
     ])  # fmt: skip
 
 
-@q1.test(points=1)
+@q1.test(points=0.5)
 def bounded_values(student: Any, draw: Draw, k: Constants) -> None:
     each([
         lambda: on_bins(student, draw, k, "total_variation", TV, ([1, 2], [2, 3])),
@@ -597,12 +560,12 @@ def seek(student: Any, draw: Draw, k: Constants, rule: Rule, low: float, high: f
         raise
 
 
-@q4.test(points=1.5)
+@q4.test(points=1)
 def far_bumps(student: Any, draw: Draw, k: Constants) -> None:
     seek(student, draw, k, REVERSE, 4.5, 5.5)
 
 
-@q4.test(points=1.5)
+@q4.test(points=2)
 def near_bumps(student: Any, draw: Draw, k: Constants) -> None:
     seek(student, draw, k, NEAR, 1.5, 2.25)
 
@@ -826,7 +789,7 @@ def places(draw: Draw, n: int) -> Tensor:
 @q8.test(points=2)
 def transported(student: Any, draw: Draw, k: Constants) -> None:
     def one(p: list[int], q: list[int]) -> None:
-        p_, q_, x = TRANSPORT.draw(draw, k, lambda d: (masses(d, 5, p), masses(d, 5, q), places(d, 5)))
+        p_, q_, x = TRANSPORT.draw(draw, k, lambda d: (d.masses(5, p), d.masses(5, q), places(d, 5)))
         reply = student.call("transport_cost", p_, q_, x)
         TRANSPORT.judge(k, (p_, q_, x), [one_number(reply)], "transport_cost", say(p=p_, q=q_, x=x))
         pure(reply, ["p", "q", "x"])

@@ -503,10 +503,13 @@ COLUMNS = "a row for each sample, the columns d/dmu and d/dsigma"
 
 
 def normal_case(k: Constants, draw: Draw, n: int) -> tuple[float, float, Tensor]:
-    """mu near the kink, sigma, and noise with samples on both sides of it, none on it."""
+    """mu near the kink, sigma, and noise with samples on both sides of it.
+
+    In units of 1/64, mu is odd away from the kink and sigma * noise is even: no sample is on it.
+    """
     while True:
         mu = k.centre + draw.integer(-12, 12) / 16 + 1 / 64
-        sigma, noise = draw.choice([0.5, 1.25, 1.5, 2.0]), draw.normal(n)
+        sigma, noise = draw.choice([0.5, 1.5, 2.0, 2.5]), draw.normal(n)
         above = mu + sigma * noise > k.centre
         if 1 < above.sum() < n - 1:
             return mu, sigma, noise
@@ -698,8 +701,8 @@ def best_by_hand(student: Any, draw: Draw, k: Constants) -> None:
 def found_by_descent(student: Any, draw: Draw, k: Constants) -> None:
     """Two of three seeds come within 0.1 of the best mu.
 
-    Adam with the rate 0.01 over 2,000 batches of 64, whose last 1,000 values are averaged, was
-    never further away than 0.03 in 60 runs of six settings.
+    In 30 runs of the right answer over six costs and centres the distance was at most 0.013, in 30
+    of plain descent with a falling rate at most 0.018.
     """
     seeds = [draw.integer(0, 10**6) for _ in range(3)]
     found = [number(student.call("find_mu", seed)) for seed in seeds]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -11,27 +12,14 @@ import nbformat
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import all_modes_answers
-import fifty_answers
-import game_answers
-import how_wrong_answers
-import other_rulers_answers
-import likelihood_answers
 from asking_here import Answers, Mistake, graded, hidden, source, variants
 
 from tools import exercises
 from tools.grader import editions, marking
 from tools.grader.local import InProcess
 
-MODULES = (
-    how_wrong_answers,
-    game_answers,
-    fifty_answers,
-    other_rulers_answers,
-    all_modes_answers,
-    likelihood_answers,
-)
-ALL = [a.ANSWERS for a in MODULES]
+MODULES = sorted(path.stem for path in Path(__file__).parent.glob("*_answers.py"))
+ALL = [importlib.import_module(name).ANSWERS for name in MODULES]
 every = pytest.mark.parametrize("answers", ALL, ids=lambda a: a.name)
 RIGHT = [
     pytest.param(a, style, q, id=f"{a.name}-{style}-{q.name}")
