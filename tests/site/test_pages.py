@@ -89,7 +89,6 @@ AXE = """async () => (await axe.run(document, {
   resultTypes: ['violations'],
   rules: { 'color-contrast': { enabled: true } },
 })).violations
-  .filter(v => v.impact === 'serious' || v.impact === 'critical')
   .map(v => v.id + ': ' + v.nodes.slice(0, 4).map(n => n.html.slice(0, 160)
     + ((n.any[0] || {}).message || '')).join(' | '))"""
 
