@@ -15,13 +15,14 @@ import fifty_answers
 import game_answers
 import how_wrong_answers
 import other_rulers_answers
+import push_forwards_answers
 from asking_here import Answers, Mistake, graded, hidden, source, variants
 
 from tools import exercises
 from tools.grader import editions, marking
 from tools.grader.local import InProcess
 
-ALL = [a.ANSWERS for a in (game_answers, how_wrong_answers, fifty_answers, other_rulers_answers)]
+ALL = [a.ANSWERS for a in (game_answers, how_wrong_answers, fifty_answers, other_rulers_answers, push_forwards_answers)]
 every = pytest.mark.parametrize("answers", ALL, ids=lambda a: a.name)
 RIGHT = [
     pytest.param(a, style, q, id=f"{a.name}-{style}-{q.name}")
