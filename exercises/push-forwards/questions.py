@@ -62,7 +62,7 @@ def maps(n: int) -> dict[str, Described]:
         "parabola": Described(rf"$z\in\mathbb R$, $x=(z,\ {n}z^2)$", "no", "all samples lie on a curve, which has no area"),
         "rank": Described(rf"$z\in\mathbb R^2$, $x=(z_1+{n}z_2,\ 2z_1+{2 * n}z_2)$", "no",
                           "the determinant is 0: all samples lie on a line"),
-        "atom": Described(rf"$z\in\mathbb R$, $x=\max(z,\ -{n})$", "no", "one point has a positive probability: an atom"),
+        "atom": Described(rf"$z\in\mathbb R$, $x=\max(z,\ -\tfrac1{n})$", "no", "one point has a positive probability: an atom"),
         "tube": Described(rf"$z\in\mathbb R^2$, $x=(\cos z_1,\ \sin z_1,\ {n}z_2)$", "no",
                           "all samples lie on the surface of a tube, which has no volume"),
         "image": Described(rf"$z\in\mathbb R^{{{n}}}$, $x$ an image of 64 pixels, made by a network", "no",
@@ -120,11 +120,11 @@ def constants(draw: Draw) -> dict[str, Any]:
     lines = {f"map_{a}": drawn[name].text for a, name in zip(LETTERS, order, strict=False)}
     lines |= {f"model_{a}": MODELS[name].text for a, name in zip(LETTERS, models, strict=True)}
     first, second = draw.choice([(2, 3), (2, 5), (3, 2), (3, 4), (3, 5), (4, 3), (5, 2), (5, 3)])
-    along, across = draw.choice([(3, 4), (5, 12), (8, 15), (7, 24), (1, 2), (2, 3), (1, 4), (2, 5)])
-    weight, noise = draw.choice([(2, 3), (3, 2), (1, 2), (2, 1), (3, 4), (4, 3), (1, 3), (3, 1)])
+    along, across = draw.choice([(3, 4), (5, 12), (4, 5), (2, 7), (2, 3), (3, 2), (2, 5), (5, 3)])
+    weight, noise = draw.choice([(2, 3), (3, 2), (2, 5), (5, 2), (3, 4), (4, 3), (3, 5), (5, 3)])
     return {
         "n": n, "order": ",".join(order), "models": ",".join(models), **lines,
-        "rate": draw.integer(2, 5), "shift": draw.integer(2, 9), "width": draw.integer(2, 7), "base": draw.integer(2, 9),
+        "rate": draw.integer(2, 5), "shift": draw.integer(2, 9), "width": draw.integer(3, 8), "base": draw.integer(2, 9),
         "stretch": draw.integer(2, 7), "scale": draw.choice([2, 3, 4]) / 4, "bend": draw.choice([-3, -2, 2, 3, 4]),
         "k1": first, "k2": second, "along": along, "across": across, "weight": weight, "noise": noise,
     }  # fmt: skip

@@ -113,13 +113,19 @@ def filled(assignment: Assignment, code: str) -> str:
     return code
 
 
+SOLUTIONS: dict[str, dict[str, str]] = {}
+
+
 def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question."""
-    return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question and cell.cell_type == "code" and "answer" in editions.tags(cell)
-    )
+    """The instructor's answer cells of a question; a variant's source is read once."""
+    variant = repr(assignment.k)
+    if variant not in SOLUTIONS:
+        SOLUTIONS[variant] = {}
+        for name, cell in editions.by_question(source(assignment)):
+            if cell.cell_type == "code" and "answer" in editions.tags(cell):
+                code = editions.solved(cell.source)
+                SOLUTIONS[variant][name] = SOLUTIONS[variant].get(name, "") + code + "\n"
+    return SOLUTIONS[variant][question]
 
 
 def plain(assignment: Assignment, question: str) -> list[str]:
