@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a mistake a line
 """Answers to `other-rulers`: a second right style, and wrong ones with what they deserve.
 
 The first right style is the instructor's edition. In the texts ``ALPHA``, ``BETA`` and ``TARGET`` are

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a mistake a line
 """Answers to `push-forwards`: a second right style, and wrong ones with what they deserve.
 
 The first right style is the instructor's edition. In the texts capital names, such as ``RATE`` and ``K1``,
@@ -15,7 +16,6 @@ from asking_here import Answers, Mistake, source
 
 from tools.grader import editions
 from tools.grader.marking import Assignment
-from tools.grader.questions import Constants
 
 HEAD = """
 import math
@@ -106,7 +106,9 @@ def near(samples, centres, radius):
 
 def filled(assignment: Assignment, code: str) -> str:
     k, module = assignment.k, assignment.module
-    values = {name.upper(): value for name, value in vars(k).items() if isinstance(value, int | float)}
+    values = {
+        name.upper(): value for name, value in vars(k).items() if isinstance(value, int | float)
+    }
     values |= {"TRUTHS": ",".join(module.truths(k)), "KINDS": ",".join(module.kinds_of(k))}
     for name, value in values.items():
         code = re.sub(rf"\b{name}\b", str(value), code)

@@ -22,7 +22,16 @@ from tools import exercises
 from tools.grader import editions, marking
 from tools.grader.local import InProcess
 
-ALL = [a.ANSWERS for a in (game_answers, how_wrong_answers, fifty_answers, other_rulers_answers, push_forwards_answers)]
+ALL = [
+    a.ANSWERS
+    for a in (
+        game_answers,
+        how_wrong_answers,
+        fifty_answers,
+        other_rulers_answers,
+        push_forwards_answers,
+    )
+]
 every = pytest.mark.parametrize("answers", ALL, ids=lambda a: a.name)
 RIGHT = [
     pytest.param(a, style, q, id=f"{a.name}-{style}-{q.name}")
