@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a mistake a line
 """Answers to `other-rulers`: a second right style, and wrong ones with what they deserve.
 
 The first right style is the instructor's edition. In the texts ``ALPHA``, ``BETA`` and ``TARGET`` are
@@ -148,13 +149,19 @@ def rows(k: Constants) -> str:
     return HEAD + "\n".join(f"f{i} = {vars(k)[f'f{i}_code']}" for i in (1, 2, 3, 4))
 
 
+SOLUTIONS: dict[str, dict[str, str]] = {}
+
+
 def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question."""
-    return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question and cell.cell_type == "code" and "answer" in editions.tags(cell)
-    )
+    """The instructor's answer cells of a question; a variant's source is read once."""
+    variant = repr(assignment.k)
+    if variant not in SOLUTIONS:
+        SOLUTIONS[variant] = {}
+        for name, cell in editions.by_question(source(assignment)):
+            if cell.cell_type == "code" and "answer" in editions.tags(cell):
+                code = editions.solved(cell.source)
+                SOLUTIONS[variant][name] = SOLUTIONS[variant].get(name, "") + code + "\n"
+    return SOLUTIONS[variant][question]
 
 
 #: What a question's answer calls; the grader puts the right ones in their place.
