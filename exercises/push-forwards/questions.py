@@ -18,6 +18,7 @@ from tools.grader import asking
 from tools.grader.asking import Injection
 from tools.grader.expressions import judge_formula
 from tools.grader.questions import (
+    ATTEMPTS,
     Case,
     Constants,
     Draw,
@@ -25,6 +26,7 @@ from tools.grader.questions import (
     Question,
     Rule,
     Slip,
+    TestFault,
     Wrong,
     number,
     numbers,
@@ -501,7 +503,7 @@ def limits(student: Any, draw: Draw, k: Constants) -> None:
 LOGIT = """
 import torch as _torch
 def grader_logit(x):
-    return 1.5 * x[0] - 2 * x[1] + _torch.tanh(0.5 * x[0] + x[1]) + 0.25
+    return 1.5 * x[0] - 2 * x[1] + 2 * _torch.tanh(0.5 * x[0] - x[1]) + 0.25
 """
 
 
@@ -510,7 +512,7 @@ def inject_logit(k: Constants) -> Injection:
 
 
 def logit(x: Tensor) -> Tensor:
-    return 1.5 * x[0] - 2 * x[1] + torch.tanh(0.5 * x[0] + x[1]) + 0.25
+    return 1.5 * x[0] - 2 * x[1] + 2 * torch.tanh(0.5 * x[0] - x[1]) + 0.25
 
 
 def steepest(x: Tensor) -> Tensor:
@@ -659,13 +661,12 @@ FLIP = Rule(lambda k, x, y: [flips_at(k, x, y)], [
 def found(student: Any, draw: Draw, k: Constants) -> None:
     classifier = student.keep("grader_logit")
 
-    def sample(d: Draw) -> tuple[Any, ...]:
-        while True:
-            x, y = labelled(d)
-            if abs(linearised(k, x, y) / flips_at(k, x, y) - 1) > 0.02:
-                return x, y
-
-    x, y = sample(draw)
+    for _ in range(ATTEMPTS):
+        x, y = labelled(draw)
+        if abs(linearised(k, x, y) / flips_at(k, x, y) - 1) > 0.02:
+            break
+    else:
+        raise TestFault("the logit bends nowhere on the way of the attack")
     got = number(student.call("break_it", classifier, x, y))
     FLIP.judge(k, (x, y), [got], "break_it", say(x=x, y=y))
 
