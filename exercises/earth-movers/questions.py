@@ -247,9 +247,7 @@ GAP = Rule(
             0.5,
         ),
         Slip(
-            lambda k, p, q, x: max(
-                gap_of(k.up * x, p, q), gap_of(-k.down * x, p, q), 0.0
-            ),
+            lambda k, p, q, x: max(gap_of(k.up * x, p, q), gap_of(-k.down * x, p, q), 0.0),
             "it is a straight line: where the other side is ahead, the slope changes its sign.",
             0.25,
         ),
@@ -402,11 +400,40 @@ def grader_clip(clip, seed, sizes):
 """
 
 
-def inject_clip(k: Constants) -> Injection:
-    return Injection(("grader_clip",), CLIPPED)
+PENALISED = """
+import torch as _torch
+def grader_critic(seed, n, size):
+    g = _torch.Generator().manual_seed(seed)
+    critic = _torch.nn.Sequential(
+        _torch.nn.Linear(n, 5), _torch.nn.Tanh(), _torch.nn.Linear(5, 1))
+    with _torch.no_grad():
+        for w in critic.parameters():
+            w.copy_(size * _torch.randn(w.shape, generator=g))
+    return critic
+def grader_penalty(penalty, seed, size, real, fake, t):
+    critic = grader_critic(seed, real.shape[1], size)
+    weights = list(critic.parameters())
+    value = penalty(critic, real, fake, t)
+    touched = any(w.grad is not None for w in weights)
+    if not isinstance(value, _torch.Tensor):
+        return value, None, touched
+    if not value.requires_grad:
+        return value, None, touched
+    grads = _torch.autograd.grad(value.sum(), weights, allow_unused=True)
+    grads = [_torch.zeros_like(w) if g is None else g for w, g in zip(weights, grads)]
+    return value.detach(), _torch.cat([g.flatten() for g in grads]), touched
+"""
+mine: dict[str, Any] = {}
+exec(PENALISED, mine)
 
 
-q3 = Question("q3", seconds=8, inject=inject_clip)
+def inject_helpers(k: Constants) -> Injection:
+    """For questions 3 and 4 alike: their cells run once."""
+    return Injection(("grader_clip", "grader_critic", "grader_penalty"), CLIPPED + PENALISED)
+
+
+q3 = Question("q3", seconds=8, inject=inject_helpers)
+q4 = Question("q4", seconds=8, inject=inject_helpers)
 
 
 def bounded(k: Constants, w: Tensor) -> Tensor:
@@ -517,37 +544,6 @@ def _(k: Constants) -> list[Case]:
 
 # Question 4: a penalty for each sample --------------------------------------------------------
 
-PENALISED = """
-import torch as _torch
-def grader_critic(seed, n, size):
-    g = _torch.Generator().manual_seed(seed)
-    critic = _torch.nn.Sequential(
-        _torch.nn.Linear(n, 5), _torch.nn.Tanh(), _torch.nn.Linear(5, 1))
-    with _torch.no_grad():
-        for w in critic.parameters():
-            w.copy_(size * _torch.randn(w.shape, generator=g))
-    return critic
-def grader_penalty(penalty, seed, size, real, fake, t):
-    critic = grader_critic(seed, real.shape[1], size)
-    weights = list(critic.parameters())
-    value = penalty(critic, real, fake, t)
-    touched = any(w.grad is not None for w in weights)
-    if not isinstance(value, _torch.Tensor):
-        return value, None, touched
-    if not value.requires_grad:
-        return value, None, touched
-    grads = _torch.autograd.grad(value.sum(), weights, allow_unused=True)
-    grads = [_torch.zeros_like(w) if g is None else g for w, g in zip(weights, grads)]
-    return value.detach(), _torch.cat([g.flatten() for g in grads]), touched
-"""
-mine: dict[str, Any] = {}
-exec(PENALISED, mine)
-
-
-def inject_critic(k: Constants) -> Injection:
-    return Injection(("grader_critic", "grader_penalty"), PENALISED)
-
-
 SIZE = 1.2
 
 
@@ -656,7 +652,6 @@ PENALTY = Rule(
     ],
     rel=1e-5,
 )
-q4 = Question("q4", seconds=8, inject=inject_critic)
 
 
 def pairs(draw: Draw, n: int, d: int) -> tuple[int, Tensor, Tensor, Tensor]:
@@ -700,7 +695,10 @@ def trains_the_critic(student: Any, draw: Draw, k: Constants) -> None:
     weights = list(critic.parameters())
     right = torch.autograd.grad(value, weights, allow_unused=True)
     due = torch.cat(
-        [(torch.zeros_like(w) if g is None else g).flatten() for w, g in zip(weights, right, strict=True)]
+        [
+            (torch.zeros_like(w) if g is None else g).flatten()
+            for w, g in zip(weights, right, strict=True)
+        ]
     )
     is_right = same([got], [float(value.detach())], 1e-5)
     if is_right and not torch.allclose(gradient.double(), due, atol=1e-4, rtol=1e-4):
@@ -815,17 +813,16 @@ MMD2 = Rule(
             0.5,
         ),
         Slip(
-            estimate(
-                off_diagonal, of=lambda k, x, y: kernel(changed(k, scale=k.scale**0.5), x, y)
-            ),
+            estimate(off_diagonal, of=lambda k, x, y: kernel(changed(k, scale=k.scale**0.5), x, y)),
             "the width is not squared.",
             0.5,
         ),
         Slip(
             estimate(
                 off_diagonal,
-                of=lambda k, x, y: 1
-                / (1 + (1 / kernel(k, x, y) - 1).clamp_min(0).sqrt() / k.scale),
+                of=lambda k, x, y: (
+                    1 / (1 + (1 / kernel(k, x, y) - 1).clamp_min(0).sqrt() / k.scale)
+                ),
             ),
             "the distance is not squared.",
             0.25,
@@ -931,7 +928,9 @@ CRITICS = {
             lambda k, r, f: critic_of(k, "wgan", r.sigmoid(), f.sigmoid()),
             "a sigmoid at the end: a critic is not squashed, or its slope fades far out.",
         ),
-        Slip(lambda k, r, f: critic_of(k, "gan", r, f), "this is the loss of the GAN: no log here."),
+        Slip(
+            lambda k, r, f: critic_of(k, "gan", r, f), "this is the loss of the GAN: no log here."
+        ),
         Slip(
             lambda k, r, f: critic_of(changed(k, drift=0), "wgan", r, f),
             "the small price on the size of f is missing.",
@@ -943,8 +942,9 @@ CRITICS = {
             0.5,
         ),
         Slip(
-            lambda k, r, f: critic_of(changed(k, drift=0), "wgan", r, f)
-            + k.drift * f.double().square().mean(),
+            lambda k, r, f: (
+                critic_of(changed(k, drift=0), "wgan", r, f) + k.drift * f.double().square().mean()
+            ),
             "the price is on f at the real samples.",
             0.5,
         ),
