@@ -99,6 +99,15 @@ def source(assignment: Assignment) -> editions.NotebookNode:
     return editions.read(exercises.SOURCES / assignment.name / "source.md", assignment.k)
 
 
+def solution(assignment: Assignment, question: str) -> str:
+    """The instructor's answer cells of a question."""
+    return "\n".join(
+        editions.solved(cell.source)
+        for name, cell in editions.by_question(source(assignment))
+        if name == question and cell.cell_type == "code" and "answer" in editions.tags(cell)
+    )
+
+
 def hidden(name: str) -> str:
     """The program of the hidden tests."""
     return (exercises.SOURCES / name / "questions.py").read_text(encoding="utf-8")

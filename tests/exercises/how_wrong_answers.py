@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, source
+from asking_here import Answers, Mistake, solution
 
-from tools.grader import editions
 from tools.grader.marking import Assignment
 from tools.grader.questions import Constants
 
@@ -67,7 +66,8 @@ def forward_fit(m1, s1, m2, s2):
 def reverse_fit(m1, s1, m2, s2):
     from scipy.optimize import minimize
     import numpy as np
-    t, g = np.polynomial.hermite_e.hermegauss(120)
+    t = np.arange(-7, 7, 0.025)
+    g = np.exp(-(t**2) / 2)
     g = g / g.sum()
     def cost(z):
         x = z[0] + math.exp(z[1]) * t
@@ -112,15 +112,15 @@ def _then(question: str, name: str, deserved: float, words: str, code: str) -> M
 FIT = "\n_f, _r = forward_fit, globals().get('reverse_fit')\ndef "
 MISTAKES = [
     # Question 1, 5 points
-    _then("q1", "order", 2.5, "order of the arguments", f"_kl = kl\n_jsd = jsd\n{K}\n    return _kl(q, p)\n{J}\n    w = A / (A + B)\n    m = w * p + (1 - w) * q\n    return w * _kl(p, m) + (1 - w) * _kl(q, m)"),
+    _then("q1", "order", 3.25, "order of the arguments", f"_kl = kl\n_jsd = jsd\n{K}\n    return _kl(q, p)\n{J}\n    w = A / (A + B)\n    m = w * p + (1 - w) * q\n    return w * _kl(p, m) + (1 - w) * _kl(q, m)"),
     _then("q1", "0 log 0", 4, "0 log 0", f"_kl = kl\n{J}\n    w = A / (A + B)\n    m = w * p + (1 - w) * q\n    return w * _kl(p, m) + (1 - w) * _kl(q, m)\n{K}\n    return (p * torch.log(p / q)).sum()"),
     _then("q1", "epsilon", 4.5, "no bound", f"_kl = kl\n{K}\n    return _kl(p, torch.where(q > 0, q, 1e-12)) if (q == 0).any() else _kl(p, q)"),
     _then("q1", "bits", 3.75, "another base", f"_kl = kl\n{K}\n    return _kl(p, q) / math.log(2)"),
-    _then("q1", "the book's JSD", 4.5, "equal weights", f"{J}\n    m = (p + q) / 2\n    return (kl(p, m) + kl(q, m)) / 2"),
-    _then("q1", "JSD without weights", 4.25, "without their weights", f"{J}\n    m = (A * p + B * q) / (A + B)\n    return kl(p, m) + kl(q, m)"),
-    _then("q1", "TV without 1/2", 4.75, "factor 1/2", f"{T}\n    return (p - q).abs().sum()"),
-    _then("q1", "Hellinger's root", 4.75, "square root", f"_h = hellinger\n{H}\n    return _h(p, q) ** 0.5"),
-    _then("q1", "one a bin", 4.25, "add them up", f"{J}\n    return p * q"),
+    _then("q1", "the book's JSD", 4.25, "equal weights", f"{J}\n    m = (p + q) / 2\n    return (kl(p, m) + kl(q, m)) / 2"),
+    _then("q1", "JSD without weights", 3.9, "without their weights", f"{J}\n    m = (A * p + B * q) / (A + B)\n    return kl(p, m) + kl(q, m)"),
+    _then("q1", "TV without 1/2", 4.9, "factor 1/2", f"{T}\n    return (p - q).abs().sum()"),
+    _then("q1", "Hellinger's root", 4.9, "square root", f"_h = hellinger\n{H}\n    return _h(p, q) ** 0.5"),
+    _then("q1", "one a bin", 3.9, "add them up", f"{J}\n    return p * q"),
     _then("q1", "chi-square", 4.5, "power 2", f"{C}\n    if ((q == 0) & (p > 0)).any():\n        return math.inf\n    return ((p - q) ** 2 / torch.where(q > 0, q, 1.0)).sum()"),
     # Question 2, 3 points
     _then("q2", "log 2", 2.25, "equal weights", "largest = sp.log(2)"),
@@ -139,7 +139,7 @@ MISTAKES = [
     _then("q3", "seeks", 0, "it seeks", OWN["q4"].replace("reverse_fit", "forward_fit")),
     # Question 4, 3 points
     _then("q4", "covers", 0, "forward fit", "reverse_fit = forward_fit"),
-    _then("q4", "the bump itself", 1.75, "bump itself", "def reverse_fit(m1, s1, m2, s2):\n    return (m1, s1) if A > B else (m2, s2)"),
+    _then("q4", "the bump itself", 1.5, "bump itself", "def reverse_fit(m1, s1, m2, s2):\n    return (m1, s1) if A > B else (m2, s2)"),
     _then("q4", "variance", 1.5, "is the variance", FIT + "reverse_fit(*b):\n    m, s = _r(*b)\n    return m, s**2"),
     _then("q4", "log sd", 1.5, "logarithm of the sd", FIT + "reverse_fit(*b):\n    m, s = _r(*b)\n    return m, math.log(s)"),
     _then("q4", "exchanged", 1.5, "mean and sd are exchanged", FIT + "reverse_fit(*b):\n    return _r(*b)[::-1]"),
@@ -166,15 +166,6 @@ MISTAKES = [
     _then("q8", "left missing", 0.5, "to the left is missing", "def transport_cost(p, q, x):\n    return (RIGHT * (p - q).cumsum(0).clamp(min=0)[:-1] * x.diff()).sum()"),
     _then("q8", "mean", 0.5, "a mean over the bins", "_t = transport_cost\ndef transport_cost(p, q, x):\n    return _t(p, q, x) / len(x)"),
 ]  # fmt: skip
-
-
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question."""
-    return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question and cell.cell_type == "code" and "answer" in editions.tags(cell)
-    )
 
 
 def needed(assignment: Assignment, question: str) -> list[str]:

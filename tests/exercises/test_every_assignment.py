@@ -16,13 +16,24 @@ import game_answers
 import how_wrong_answers
 import images_answers
 import likelihood_answers
+import what_g_descends_answers
 from asking_here import Answers, Mistake, graded, hidden, source, variants
 
 from tools import exercises
 from tools.grader import editions, marking
 from tools.grader.local import InProcess
 
-ALL = [a.ANSWERS for a in (game_answers, how_wrong_answers, fifty_answers, likelihood_answers, images_answers)]
+ALL = [
+    a.ANSWERS
+    for a in (
+        game_answers,
+        how_wrong_answers,
+        fifty_answers,
+        what_g_descends_answers,
+        likelihood_answers,
+        images_answers,
+    )
+]
 every = pytest.mark.parametrize("answers", ALL, ids=lambda a: a.name)
 RIGHT = [
     pytest.param(a, style, q, id=f"{a.name}-{style}-{q.name}")
