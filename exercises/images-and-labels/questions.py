@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,13 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tools.grader import asking
 from tools.grader.expressions import judge_formula
 from tools.grader.questions import (
     Case,
     Constants,
     Draw,
-    Nothing,
     Question,
     Rule,
     Slip,
@@ -33,6 +30,7 @@ from tools.grader.questions import (
     number,
     pure,
     say,
+    shaped,
 )
 
 TITLE = "Images and labels"
@@ -55,27 +53,6 @@ def similar(k: Constants, other: Constants) -> bool:
     """Whether two variants share a number that decides, so that an answer could be copied."""
     names = ("classes", "kernel", "dilation", "latent", "top", "factor")
     return any(getattr(k, name) == getattr(other, name) for name in names)
-
-
-def with_(k: Constants, **values: Any) -> Constants:
-    return Constants(**{**vars(k), **values})
-
-
-def table(reply: Any, shape: tuple[int, ...], meaning: str) -> list[float]:
-    """The reply's numbers, if its shape is due; ``meaning`` says what the shape is."""
-    value = reply.value
-    if value is None:
-        raise Nothing(reply.what)
-    value = getattr(value, "tensor", value)  # a NumPy array travels as one
-    if isinstance(value, Tensor) and tuple(value.shape) == (*shape, 1):
-        value = value[..., 0]  # a column of logits is as good
-    if not isinstance(value, Tensor) or tuple(value.shape) != shape:
-        one = isinstance(value, Tensor) and value.numel() == 1
-        raise Wrong(
-            f"{reply.what} gives {asking.kind_of(reply.value)}; due is the shape {shape}, {meaning}.",
-            0.25 if one else 0.0,
-        )
-    return [float(x) for x in value.double().flatten()]
 
 
 # Question 1: sides ----------------------------------------------------------------------------
@@ -241,7 +218,7 @@ def into_the_range(student: Any, draw: Draw, k: Constants) -> None:
 
     inputs = TO_TANH.draw(draw, k, scanned)
     reply = student.call("to_tanh", *inputs)
-    TO_TANH.judge(k, inputs, table(reply, (2, 3), "that of the input"), "to_tanh", say(values=inputs[0]))
+    TO_TANH.judge(k, inputs, shaped(reply, (2, 3), "that of the input"), "to_tanh", say(values=inputs[0]))
     pure(reply, ["values"])
 
 
@@ -249,7 +226,7 @@ def into_the_range(student: Any, draw: Draw, k: Constants) -> None:
 def out_of_the_range(student: Any, draw: Draw, k: Constants) -> None:
     inputs = BACK.draw(draw, k, lambda d: (d.uniform(8, -0.95, 0.95).reshape(2, 4) + 1 / 1024,))
     reply = student.call("to_values", *inputs)
-    BACK.judge(k, inputs, table(reply, (2, 4), "that of the input"), "to_values", say(x=inputs[0]))
+    BACK.judge(k, inputs, shaped(reply, (2, 4), "that of the input"), "to_values", say(x=inputs[0]))
     pure(reply, ["x"])
 
 
@@ -335,7 +312,7 @@ def pair(d: Draw, k: Constants) -> tuple[Any, ...]:
 def projected(student: Any, draw: Draw, k: Constants) -> None:
     inputs = PROJECTION.draw(draw, k, lambda d: pair(d, k))
     reply = student.call("projection_logit", *inputs)
-    got = table(reply, (4,), "a logit for each pair")
+    got = shaped(reply, (4,), "a logit for each pair")
     PROJECTION.judge(k, inputs, got, "projection_logit", say(h=inputs[0], y=inputs[1]))
 
 
@@ -344,7 +321,7 @@ def projection_teaches(student: Any, draw: Draw, k: Constants) -> None:
     """The slope in the features holds the label's row."""
     h, y, w, b, E = PROJECTION.draw(draw, k, lambda d: pair(d, k))
     reply = student.call("projection_logit", h, y, w, b, E, wrt=(0, 2, 4))
-    table(reply, (4,), "a logit for each pair")
+    shaped(reply, (4,), "a logit for each pair")
     connected(reply, ["h", "w", "E"])
     found, plain = reply.grads[0].double(), w.double().expand(4, 5)
     if (found - plain).abs().max() < 1e-6:
@@ -360,7 +337,7 @@ def joined_at_the_end(student: Any, draw: Draw, k: Constants) -> None:
 
     inputs = JOINED.draw(draw, k, inputs_of)
     reply = student.call("joined_logit", *inputs)
-    JOINED.judge(k, inputs, table(reply, (4,), "a logit for each pair"), "joined_logit", say(h=inputs[0], y=inputs[1]))
+    JOINED.judge(k, inputs, shaped(reply, (4,), "a logit for each pair"), "joined_logit", say(h=inputs[0], y=inputs[1]))
 
 
 @q4.test(points=1)
@@ -542,7 +519,12 @@ def drawn(student: Any, G: Any, k: Constants, seed: int, labels: Tensor) -> Tens
 
 @q6.test(points=3)
 def obeys(student: Any, draw: Draw, k: Constants) -> None:
-    """Both of two seeds draw what is asked for; one of them is worth half."""
+    """Both of two seeds draw what is asked for; one of them is worth half.
+
+    In 15 runs of the right answer, with 5 to 8 classes, the accuracy was at least 0.96 and the
+    spread within a class 0.56 to 0.75 of the data's; with the label joined at the end, in 10 runs,
+    the accuracy was at most 0.22, with five classes.
+    """
     images, labels, known, names = digits(k.classes)
     asked = torch.arange(ASKED) % k.classes
     rights, spreads = [], []

@@ -24,7 +24,6 @@ from tools.grader.questions import (
     Case,
     Constants,
     Draw,
-    Nothing,
     Question,
     Rule,
     Slip,
@@ -33,8 +32,10 @@ from tools.grader.questions import (
     number,
     pure,
     say,
+    shaped,
     slopes,
     trainable,
+    varied,
 )
 
 TITLE = "Likelihood, and gradients through randomness"
@@ -66,33 +67,6 @@ def similar(k: Constants, other: Constants) -> bool:
     )
 
 
-def with_(k: Constants, **values: Any) -> Constants:
-    return Constants(**{**vars(k), **values})
-
-
-def table(reply: Any, shape: tuple[int, ...], meaning: str) -> list[float]:
-    """The reply's numbers, if its shape is due; ``meaning`` says what the shape is."""
-    value = reply.value
-    if value is None:
-        raise Nothing(reply.what)
-    value = getattr(value, "tensor", value)  # a NumPy array travels as one
-    if isinstance(value, list | tuple):
-        try:
-            value = torch.stack([torch.as_tensor(getattr(v, "tensor", v)).double() for v in value])
-        except (TypeError, ValueError, RuntimeError):
-            raise Wrong(
-                f"{reply.what} gives {asking.kind_of(reply.value)}; due is a tensor of shape {shape}, {meaning}."
-            ) from None
-    if not isinstance(value, Tensor) or tuple(value.shape) != shape:
-        one = isinstance(value, Tensor) and value.numel() == 1
-        more = " It is not averaged over the samples." if one and math.prod(shape) > 1 else ""
-        raise Wrong(
-            f"{reply.what} gives {asking.kind_of(reply.value)}; due is the shape {shape}, {meaning}.{more}",
-            0.25 if one else 0.0,
-        )
-    return [float(x) for x in value.double().flatten()]
-
-
 SIGN = "the sign."
 MEAN_LATENTS = (
     "a mean over the latents: the divergence of independent latents is the sum of theirs."
@@ -122,8 +96,8 @@ def kl_reverse(k: Constants, mu: Tensor, logvar: Tensor) -> Tensor:
 
 KL = Rule(kl, [
     Slip(lambda k, m, v: -kl(k, m, v), SIGN + " A divergence is never negative.", 0.25),
-    Slip(lambda k, m, v: kl(with_(k, prior=1), m, v), "this is the divergence to N(0, 1); the prior of the question is wider.", 0.5),
-    Slip(lambda k, m, v: kl(with_(k, prior=k.prior**2), m, v), "the question gives the variance of the prior; it is squared once more.", 0.5),
+    Slip(lambda k, m, v: kl(varied(k, prior=1), m, v), "this is the divergence to N(0, 1); the prior of the question is wider.", 0.5),
+    Slip(lambda k, m, v: kl(varied(k, prior=k.prior**2), m, v), "the question gives the variance of the prior; it is squared once more.", 0.5),
     Slip(lambda k, m, v: kl(k, m, 2 * v), AS_LOG_SD, 0.25),
     Slip(lambda k, m, v: kl(k, m, v / 2), "the standard deviation stands where the variance belongs.", 0.25),
     Slip(kl_reverse, "the order of the arguments: the mean is over the encoder's q, not over the prior.", 0.25),
@@ -165,7 +139,7 @@ def of_rows(
 ) -> None:
     inputs = rule.draw(draw, k, lambda d: (some(d, 4, 3), some(d, 4, 3)))
     reply = student.call(name, *inputs)
-    got = table(reply, (4,), "one number for each row, added up over the columns")
+    got = shaped(reply, (4,), "one number for each row, added up over the columns")
     rule.judge(k, inputs, got, name, say(**dict(zip(names, inputs, strict=True))))
     pure(reply, names)
 
@@ -337,7 +311,7 @@ def best_variance(k: Constants, w: float, v: float) -> float:
 
 BEST_SD = Rule(over(lambda k, w, v: math.sqrt(best_variance(k, w, v))), [
     Slip(over(best_variance), "this is the variance; the standard deviation is asked for.", 0.5),
-    Slip(over(lambda k, w, v: math.sqrt(best_variance(with_(k, prior=1), w, v))), "this is for a prior of variance 1.", 0.5),
+    Slip(over(lambda k, w, v: math.sqrt(best_variance(varied(k, prior=1), w, v))), "this is for a prior of variance 1.", 0.5),
     Slip(over(lambda k, w, v: math.sqrt(v) / w), "the prior is left out: this maximises likelihood in z alone.", 0.25),
     Slip(over(lambda k, w, v: math.sqrt(k.prior)), "this is the prior's; what x says narrows it.", 0.0),
     Slip(over(lambda k, w, v: math.sqrt(w**2 * k.prior + v)), "this is the standard deviation of x, not of z given x.", 0.0),
@@ -371,7 +345,7 @@ GAP = Rule(over(gap), [
     Slip(over(gap_other_way), "this is the divergence of the posterior from the prior; the gap has its mean over q.", 0.25),
     Slip(over(evidence), "this is the log evidence alone.", 0.25),
     Slip(over(lambda k, x, w, v: -prior_bound(k, x, w, v)), "this is minus the bound alone.", 0.25),
-    Slip(over(lambda k, x, w, v: gap(with_(k, prior=1), x, w, v)), "this is for a prior of variance 1.", 0.5),
+    Slip(over(lambda k, x, w, v: gap(varied(k, prior=1), x, w, v)), "this is for a prior of variance 1.", 0.5),
     Slip(over(lambda k, x, w, v: 0.0), "the gap is zero for the posterior only; here q does not look at x.", 0.0),
     Slip(over(lambda k, x, w, v: evidence(k, x, w, v) - expected(k, x, 0, 0, w, v)), "the spread of the prior is missing in the fit.", 0.25),
 ], rel=1e-8)  # fmt: skip
@@ -427,11 +401,11 @@ def slope(k: Constants, x: Tensor) -> Tensor:
 
 
 def swapped(k: Constants) -> Constants:
-    return with_(k, up=k.down, down=k.up)
+    return varied(k, up=k.down, down=k.up)
 
 
 def absolute(k: Constants) -> Constants:
-    return with_(k, up=1, down=1)
+    return varied(k, up=1, down=1)
 
 
 def draw_x(mu: float, sigma: float, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -518,14 +492,14 @@ def normal_case(k: Constants, draw: Draw, n: int) -> tuple[float, float, Tensor]
 @q4.test(points=1.5)
 def by_the_path(student: Any, draw: Draw, k: Constants) -> None:
     inputs = PATHWISE.draw(draw, k, lambda d: normal_case(k, d, 6))
-    got = table(student.call("pathwise", *inputs), (6, 2), COLUMNS)
+    got = shaped(student.call("pathwise", *inputs), (6, 2), COLUMNS)
     PATHWISE.judge(k, inputs, got, "pathwise", say(mu=inputs[0], sigma=inputs[1], noise=inputs[2]))
 
 
 @q4.test(points=1.5)
 def by_the_score(student: Any, draw: Draw, k: Constants) -> None:
     inputs = SCORE.draw(draw, k, lambda d: (*normal_case(k, d, 6), d.integer(3, 30) / 8))
-    got = table(student.call("score", *inputs), (6, 2), COLUMNS)
+    got = shaped(student.call("score", *inputs), (6, 2), COLUMNS)
     SCORE.judge(
         k,
         inputs,
@@ -637,7 +611,7 @@ q5 = Question("q5", seconds=5, inject=inject_estimators)
 @q5.test(points=1.5)
 def means_and_variances(student: Any, draw: Draw, k: Constants) -> None:
     inputs = MEASURE.draw(draw, k, lambda d: normal_case(k, d, 9))
-    got = table(
+    got = shaped(
         student.call("measure", *inputs),
         (3, 2),
         "a row for each estimator, its mean and its variance",
@@ -846,7 +820,7 @@ def race(draw: Draw) -> tuple[Tensor, Tensor, float]:
 def softened_draws(student: Any, draw: Draw, k: Constants) -> None:
     inputs = RELAXED.draw(draw, k, race)
     reply = student.call("relaxed", *inputs, wrt=(0,))
-    got = table(reply, (2, 3), "a row for each draw, a column for each class")
+    got = shaped(reply, (2, 3), "a row for each draw, a column for each class")
     RELAXED.judge(k, inputs, got, "relaxed", say(logits=inputs[0], u=inputs[1], tau=inputs[2]))
     connected(reply, ["logits"])
 
@@ -857,7 +831,7 @@ def straight_through(student: Any, draw: Draw, k: Constants) -> None:
     logits, u, tau = RELAXED.draw(draw, k, race)
     weights = draw.normal(6).reshape(2, 3)
     reply = student.call("straight_through", logits, u, tau, wrt=(0,), cotangent=weights)
-    got = table(reply, (2, 3), "a row for each draw, a column for each class")
+    got = shaped(reply, (2, 3), "a row for each draw, a column for each class")
     soft = softened()(k, logits, u, tau)
     hard = torch.nn.functional.one_hot(soft.argmax(1), 3).double().flatten().tolist()
     case = say(logits=logits, u=u, tau=tau)
@@ -969,7 +943,7 @@ def density_of_the_flow(student: Any, draw: Draw, k: Constants) -> None:
         draw, k, lambda d: (d.normal(4, 2.0), d.integer(-8, 8) / 8, d.choice([0.5, 0.75, 1.5, 2.0]))
     )
     reply = student.call("log_density", *inputs)
-    got = table(reply, (4,), "one log-density for each point")
+    got = shaped(reply, (4,), "one log-density for each point")
     DENSITY.judge(k, inputs, got, "log_density", say(x=inputs[0], a=inputs[1], b=inputs[2]))
 
 

@@ -99,12 +99,15 @@ def source(assignment: Assignment) -> editions.NotebookNode:
     return editions.read(exercises.SOURCES / assignment.name / "source.md", assignment.k)
 
 
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question."""
+def solution(assignment: Assignment, question: str, figures: bool = True) -> str:
+    """The instructor's answer cells of a question; without ``figures`` not those that draw."""
     return "\n".join(
         editions.solved(cell.source)
         for name, cell in editions.by_question(source(assignment))
-        if name == question and cell.cell_type == "code" and "answer" in editions.tags(cell)
+        if name == question
+        and cell.cell_type == "code"
+        and "answer" in editions.tags(cell)
+        and (figures or "plt." not in cell.source)
     )
 
 

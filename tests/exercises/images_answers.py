@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, source
+from asking_here import Answers, Mistake, solution, source
 
 from tools.grader import editions, marking
 from tools.grader.marking import Assignment
@@ -225,24 +225,12 @@ def start(assignment: Assignment) -> list[str]:
     ]
 
 
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question, without its figures."""
-    return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question
-        and cell.cell_type == "code"
-        and "answer" in editions.tags(cell)
-        and "plt." not in cell.source
-    )
-
-
 def needed(assignment: Assignment, question: str) -> list[str]:
-    return [*start(assignment), solution(assignment, question)]
+    return [*start(assignment), solution(assignment, question, figures=False)]
 
 
 def second_style(assignment: Assignment, question: str) -> list[str]:
-    right = [solution(assignment, question)] if question == "q6" else []
+    right = [solution(assignment, question, figures=False)] if question == "q6" else []
     return [*start(assignment), *right, own(assignment.k, OWN[question])]
 
 

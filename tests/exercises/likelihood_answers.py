@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, source
+from asking_here import Answers, Mistake, solution
 
-from tools.grader import editions
 from tools.grader.marking import Assignment
 from tools.grader.questions import Constants
 
@@ -281,20 +280,8 @@ def own(k: Constants, code: str) -> str:
     return code
 
 
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question, without its figures."""
-    return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question
-        and cell.cell_type == "code"
-        and "answer" in editions.tags(cell)
-        and "plt." not in cell.source
-    )
-
-
 def needed(assignment: Assignment, question: str) -> list[str]:
-    return [own(assignment.k, HEAD), solution(assignment, question)]
+    return [own(assignment.k, HEAD), solution(assignment, question, figures=False)]
 
 
 def second_style(assignment: Assignment, question: str) -> list[str]:

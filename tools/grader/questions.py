@@ -345,6 +345,11 @@ def plain(value: Any) -> list[float]:
     return [float(value)]
 
 
+def varied(k: Constants, **values: Any) -> Constants:
+    """The constants with some of them replaced: what a slip takes them for."""
+    return Constants(**{**vars(k), **values})
+
+
 def slopes(function: Callable[..., Tensor], *inputs: Tensor) -> list[float]:
     """Gradients of ``function`` at ``inputs``, by autograd in float64, one after the other."""
     leaves = [x.double().requires_grad_() for x in inputs]
@@ -407,6 +412,32 @@ def one_number(reply: Any) -> float:
             f"{reply.what} has one value for each bin; it must be one number: add them up.", 0.25
         )
     return number(reply)
+
+
+def shaped(reply: Any, shape: tuple[int, ...], meaning: str) -> list[float]:
+    """The numbers of a tensor of this shape, flat; ``meaning`` says what its axes are.
+
+    NumPy arrays, lists of tensors, and an axis of length 1 at the end are understood.
+    """
+    value = reply.value
+    if value is None:
+        raise Nothing(reply.what)
+    value = getattr(value, "tensor", value)
+    if isinstance(value, list | tuple):
+        try:
+            value = torch.stack([torch.as_tensor(getattr(v, "tensor", v)).double() for v in value])
+        except (TypeError, ValueError, RuntimeError):
+            value = None
+    if isinstance(value, Tensor) and tuple(value.shape) == (*shape, 1):
+        value = value[..., 0]
+    if not isinstance(value, Tensor) or tuple(value.shape) != shape:
+        one = isinstance(value, Tensor) and value.numel() == 1
+        raise Wrong(
+            f"{reply.what} gives {asking.kind_of(reply.value)}; due is the shape {shape}, "
+            f"{meaning}." + (" Nothing is averaged." if one else ""),
+            0.25 if one else 0.0,
+        )
+    return [float(x) for x in value.double().flatten()]
 
 
 def numbers(reply: Any, count: int, what: str) -> list[float]:
