@@ -192,7 +192,7 @@ def test_links_go_to_the_published_book_or_name_the_page() -> None:
 
 def test_no_part_begins_in_a_rubric_where_no_student_sees_it(tmp_path: Path) -> None:
     text = (exercises.SOURCES / "the-game" / "source.md").read_text()
-    at = text.index("\n+++ ", text.index('"rubric"'))
+    at = text.index("\n- ", text.index('"rubric"'))
     (tmp_path / "source.md").write_text(f"{text[:at]}\n## Part 9: lost\n{text[at:]}")
     with pytest.raises(editions.SourceError, match=r"'## Part 9: lost' stands in a rubric.*`\+\+\+`"):
         editions.read(tmp_path / "source.md", variants("the-game")[0].k)
