@@ -21,7 +21,7 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help python environment set-up book serve test test-all test-exercises test-site test-slow \
+.PHONY: help python environment set-up book serve release test test-all test-exercises test-site test-slow \
 	lint unit fuzz bench results exercises grade clean clean-env
 
 help:  ## this list
@@ -100,6 +100,10 @@ grade: environment  ## grade a folder of submissions: SUBMISSIONS=folder
 	[ASSIGNMENT=$(ASSIGNMENT)] [SEED=private]" >&2; exit 1; }
 	@$(PY) -m tools.exercises grade "$(SUBMISSIONS)" --assignment "$(ASSIGNMENT)" \
 		$(if $(VARIANT),--seed "$(VARIANT)") $(GRADE_OPTIONS)
+
+release: environment  ## VERSION=0.2.0: number, changelog, commit and tag
+	@test -n "$(VERSION)" || { echo "Say which: make release VERSION=0.2.0" >&2; exit 1; }
+	@$(PY) -m tools.release "$(VERSION)"
 
 clean:  ## remove what was built (keeps the environment)
 	rm -rf build _build

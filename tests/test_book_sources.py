@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -20,8 +21,10 @@ CASES = [
 ]
 
 GOOD = (
-    guards.FRONT_MATTER
-    + """
+    guards.SAME
+    + """keywords: sample, example
+---
+
 (ch-sample)=
 # A sample
 
@@ -243,7 +246,7 @@ PLANTED = {
     "display in a paragraph": (
         GOOD.replace("*You need: nothing.*\n", "Here\n$$\nx\n$$ (eq-sample-x)\n"),
         "displays_stand_alone",
-        "line 17",
+        "line 18",
     ),
     "typed cost": (
         GOOD.replace("You need: nothing.", "You need: nothing. It runs\nin about 30 seconds."),
@@ -255,7 +258,7 @@ PLANTED = {
     "an old box": (
         GOOD.replace("Then\n", "```{admonition} Predict before you run\n:class: tip\nTwo?\n```\n"),
         "predictions_resolved",
-        "line 20: the box 'Predict before you run'",
+        "line 21: the box 'Predict before you run'",
     ),
     "no right option": (
         GOOD.replace(":answer: 2\n", ":answer: 3\n"),
@@ -298,8 +301,57 @@ PLANTED = {
         "predictions_resolved",
         "nobody reads it",
     ),
+    "no keywords": (GOOD.replace("keywords: sample, example\n", ""), "framed", "keywords"),
     "no title label": (GOOD.replace("(ch-sample)=", "(ch-other)="), "framed", "no label"),
 }
+
+
+TERMS = """(ch-sample)=
+# Words
+
+```{glossary}
+auto-encoder
+  Also AE, autoencoder. A network that restores ({doc}`/book/sample`).
+
+Fréchet distance
+  A distance ({ref}`of samples <ch-sample>`).
+```
+"""
+WRONG_TERMS = {
+    "no link": ("restores ({doc}`/book/sample`)", "restores", "no link to where it is taught"),
+    "no page": ("{doc}`/book/sample`", "{doc}`/book/gone`", "'auto-encoder' links to /book/gone"),
+    "no label": ("ch-sample>", "ch-gone>", "'Fréchet distance' links to ch-gone"),
+    "a name twice": ("A distance", "Also ae. A distance", "'ae' is a name of"),
+    "out of order": ("auto-encoder\n", "GAN\n", "'GAN' stands where"),
+}
+
+
+def test_a_good_glossary_has_no_faults(tmp_path: Path) -> None:
+    page, _ = sample(tmp_path, TERMS)
+    assert list(guards.terms_taught(page)) == []
+    said = guards.glossary(page)
+    assert list(said) == ["auto-encoder", "Fréchet distance"]
+    assert guards.other_names(said["auto-encoder"]) == ["AE", "autoencoder"]
+
+
+@pytest.mark.parametrize("fault", WRONG_TERMS)
+def test_a_wrong_term_is_noticed(fault: str, tmp_path: Path) -> None:
+    right, wrong, message = WRONG_TERMS[fault]
+    assert right in TERMS
+    page, _ = sample(tmp_path, TERMS.replace(right, wrong, 1))
+    assert any(message in found for found in guards.terms_taught(page))
+
+
+def test_each_symptom_is_listed_and_has_a_check() -> None:
+    text = Page("book/back/symptoms").text
+    head, *entries = re.split(r"^\((sym-symptoms-[\w-]+)\)=\n", text, flags=re.M)
+    assert re.findall(r"\]\((sym-symptoms-[\w-]+)\)", head) == entries[::2]  # the table, in order
+    for label, entry in zip(entries[::2], entries[1::2], strict=True):
+        own = entry.split("\n## ")[0]
+        assert own.startswith("### "), label
+        assert "**check" in own.lower(), label
+        checked = re.findall(r"^```\{code-cell\}.*?^```", own, re.M | re.S)
+        assert any("\nassert " in cell for cell in checked), label
 
 
 def test_an_answer_outside_the_entry_is_noticed(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A small Sphinx extension: predictions, what a page costs, notebooks to download, buttons.
+"""A small Sphinx extension: predictions, what a page costs, links to the glossary, notebooks
+to download, buttons.
 
 The cost stands under the title of each executed page: the time to read its main line, counted
 by `tools.reading`, and the CPU seconds that its notebook took when `tools.execute` ran it.
@@ -9,9 +10,12 @@ The publisher sets the book's address in one place, the variable REPOSITORY (for
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import os
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-from tools import download, predict, reading
+from tools import download, predict, reading, search, terms
 from tools.execute import NOTEBOOKS
 
 #: the branch to which the publishing workflow pushes the generated notebooks
@@ -100,6 +104,29 @@ def say_cost(
             context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)
 
 
+def description(doctree: nodes.document) -> str:
+    """What a page is about, in 160 characters at most: its question, or its beginning."""
+    paragraphs = [" ".join(p.astext().split()) for p in doctree.findall(nodes.paragraph)]
+    asked = [p.removeprefix("Question. ") for p in paragraphs if p.startswith("Question. ")]
+    text = next(iter(asked + [p for p in paragraphs if len(p) > 60]), "")
+    return textwrap.shorten(text, 160, placeholder=" ...")
+
+
+def say_description(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Tell a search engine, and whoever shares the page's address, what it is about."""
+    if doctree is None or not (text := html.escape(description(doctree))):
+        return
+    title = re.sub(r"<[^>]*>", "", context.get("title", ""))  # is HTML
+    context["metatags"] = context.get("metatags", "") + (
+        f'\n<meta name="description" content="{text}">'
+        f'\n<meta property="og:title" content="{title}">'
+        f'\n<meta property="og:description" content="{text}">'
+        '\n<meta property="og:type" content="article">\n'
+    )
+
+
 def say_long_cells(app: Sphinx, doctree: nodes.document, pagename: str) -> None:
     """Put the cost of each cell that takes long below it."""
     cells = cpu_seconds(pagename).get("cells", {})
@@ -107,8 +134,8 @@ def say_long_cells(app: Sphinx, doctree: nodes.document, pagename: str) -> None:
         seconds = cells.get(str(cell.get("exec_count")), 0.0) if "cell" in cell["classes"] else 0.0
         if seconds >= LONG_CELL:
             text = f"The cell above takes {math.ceil(seconds)} CPU seconds."
-            html = f'<p class="cell-cost"><small>{text}</small></p>'
-            cell.parent.insert(cell.parent.index(cell) + 1, nodes.raw("", html, format="html"))
+            line = f'<p class="cell-cost"><small>{text}</small></p>'
+            cell.parent.insert(cell.parent.index(cell) + 1, nodes.raw("", line, format="html"))
 
 
 def offer_notebook(
@@ -145,9 +172,12 @@ def offer_launch(
 def setup(app: Sphinx) -> dict[str, bool]:
     predict.setup(app)
     reading.setup(app)
+    terms.setup(app)
+    search.setup(app)
     app.connect("config-inited", use_repository)
     app.connect("doctree-resolved", say_long_cells)
     app.connect("html-page-context", say_cost)
+    app.connect("html-page-context", say_description)
     app.connect("html-page-context", offer_notebook, priority=300)
     app.connect("html-page-context", offer_launch, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

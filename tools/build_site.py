@@ -23,7 +23,7 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import child, formulas, icons, reading, redirects, vendor, weight
+from tools import child, formulas, icons, reading, redirects, search, vendor, weight
 from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
@@ -40,9 +40,6 @@ LIVE = "_static/live"  # what live figures fetch when they come near the view
 FIGURE = '<div class="ganlib-live"'
 STATE = re.compile(r'<script type="application/json" class="ganlib-state">(.*?)</script>\n?', re.S)
 TABLE = re.compile(r'<table [^>]*class="dataframe".*?</table>', re.S)
-SEARCH_SCRIPT = re.compile(
-    r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
-)
 
 
 class SiteError(RuntimeError):
@@ -111,10 +108,9 @@ def _global_digest() -> str:
     """Changes when every page must be built again: settings, tools, style and address."""
     whole = hashlib.sha256(os.environ.get("REPOSITORY", "").encode())
     paths = [ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
-    paths += sorted((ROOT / "tools").glob("*.py")) + sorted((ROOT / "tools").glob("*.cjs"))
-    paths += sorted((ROOT / "book/static").rglob("*.*"))
+    paths += sorted((ROOT / "tools").glob("*.*")) + sorted((ROOT / "book/static").rglob("*.*"))
     paths += [path for path in sorted((ROOT / "ganlib/lab").glob("*.*")) if path.suffix != ".py"]
-    paths += sorted((ROOT / "book").glob("*.bib"))
+    paths += sorted((ROOT / "book").glob("*.bib")) + sorted((ROOT / "book/templates").glob("*"))
     for path in paths:
         if path.is_file():
             whole.update(path.read_bytes())
@@ -137,12 +133,7 @@ def mend_pages(site: Path = SITE) -> None:
             '<div id="pst-primary-sidebar" role="region" aria-label="Contents" class=',
         )
         new = TABLE.sub(lambda table: _mend_table(table[0]), new)
-        new = re.sub(
-            r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", new
-        )
         new = re.sub(r'(<i class="theme-switch[^>]*?)\s+title="[^"]*"', r"\1", new)
-        if path.name != "search.html":  # the index is for the search page; it grows with the book
-            new = SEARCH_SCRIPT.sub("", new)
         if new != old:
             path.write_text(new, encoding="utf-8")
 
@@ -278,6 +269,7 @@ def build(force: bool = False) -> None:
     formulas.render()
     move_live()
     redirects.write()
+    search.write(DOCTREES)
     weight.lighten(minify=vendor.minified)
     drop_unused()
     STAMP.write_text(digest)
@@ -317,8 +309,9 @@ def main(arguments: list[str] | None = None) -> int:
         except (
             SiteError,
             formulas.FormulaError,
-            vendor.VendorError,
             redirects.RedirectError,
+            search.SearchError,
+            vendor.VendorError,
             weight.WeightError,
             icons.IconError,
         ) as error:

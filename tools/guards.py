@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ kernelspec:
   name: python3
 ---
 """
+SAME = FRONT_MATTER.removesuffix("---\n")
+KEYWORDS = re.compile(r"keywords: \S.*\n---\n")  # what follows
 ERRATA = "Found a mistake? See {doc}`/book/back/errata`"
 BANNED_WORDS = re.compile(r"\b(clearly|obviously|simply|easy to see|trivially)\b", re.I)
 PLACEHOLDERS = re.compile(
@@ -52,6 +55,9 @@ LABEL = re.compile(
 )
 #: a page that was split off -> the page it was a part of; what moved with it keeps its labels
 SPLIT_FROM = {"equilibrium": "the-game"}
+GLOSSARY = re.compile(r"^(`{3,})\{glossary\}\n(.*?)^\1\s*$", re.M | re.S)
+ALSO = re.compile(r"^Also (.+?)\. ")  # the other names of a term, at the head of its entry
+LINK = re.compile(r"\{(doc|prf:ref|ref|numref)\}`(?:[^`<]*<)?([^`<>]+)>?`")
 PREDICT = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{predict\}", re.M)
 OLD_BOX = re.compile(r"^[ \t]*(?:`{3,}|:{3,})\{admonition\}\s*(Predict.*)$", re.M | re.I)
 LONG_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", *CHECKED_BY.values()}
@@ -278,8 +284,10 @@ def displays_stand_alone(page: Page) -> Iterator[str]:
 def framed(page: Page) -> Iterator[str]:
     """Front matter, label and title at the top; the errata link at the end; a stable round trip."""
     if page.is_notebook:
-        if not page.text.startswith(FRONT_MATTER):
+        if not page.text.startswith(SAME):
             yield "front matter differs from the one that every chapter has"
+        elif not KEYWORDS.match(page.text, len(SAME)):
+            yield "the front matter does not end in `keywords: ...`, the words for the search"
         again = jupytext.writes(page.notebook(), fmt="md:myst")
         before = [(c.cell_type, c.source) for c in page.notebook().cells]
         after = [(c.cell_type, c.source) for c in jupytext.reads(again, fmt="md:myst").cells]
@@ -334,6 +342,51 @@ def predictions_resolved(page: Page, notebooks: Path = NOTEBOOKS) -> Iterator[st
             yield f"line {first + 1}: {error}"
 
 
+def glossary(page: Page) -> dict[str, str]:
+    """The terms of a page's glossary and what each says, in one line."""
+    listed = GLOSSARY.search(page.text)
+    entries = re.split(r"\n\s*\n", listed[2].strip("\n")) if listed else []
+    return {
+        term: " ".join(" ".join(said).split())
+        for term, *said in (entry.splitlines() for entry in entries)
+    }
+
+
+def other_names(said: str) -> list[str]:
+    """The names after "Also" at the head of a glossary's entry."""
+    found = ALSO.match(said)
+    return found[1].split(", ") if found else []
+
+
+def terms_taught(page: Page) -> Iterator[str]:
+    """Each term of a glossary is in its place, has its names alone, and a link that leads on."""
+    terms = glossary(page)
+    known = labels(page) if terms else set()
+    owners: dict[str, str] = {}
+    for term, said in terms.items():
+        for name in (term, *other_names(said)):
+            owner = owners.setdefault(name.lower(), term)
+            if owner != term:
+                yield f"{name!r} is a name of {term!r} and of {owner!r}: a reader looks for one"
+        links = LINK.findall(said)
+        if not links:
+            yield f"{term!r} has no link to where it is taught"
+        for role, target in links:
+            there = page.root / f"{target.lstrip('/')}.md"
+            if not (there.is_file() if role == "doc" else target in known):
+                yield f"{term!r} links to {target}, which does not exist"
+    order = sorted(terms, key=_in_order)
+    for first, expected in zip(terms, order, strict=True):
+        if first != expected:
+            yield f"{first!r} stands where {expected!r} belongs"
+            return
+
+
+def _in_order(term: str) -> str:
+    plain = unicodedata.normalize("NFKD", term.lower().replace("-", " "))
+    return re.sub(r"[^a-z0-9 ]", "", plain)
+
+
 GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
     guard.__name__: guard
     for guard in (
@@ -349,5 +402,6 @@ GUARDS: dict[str, Callable[[Page], Iterator[str]]] = {
         displays_stand_alone,
         framed,
         predictions_resolved,
+        terms_taught,
     )
 }

@@ -114,6 +114,13 @@ PACKAGES = (
         target=BUILD_TOOLS,
     ),
     Package(
+        "minisearch",
+        "7.2.0",
+        "sha512-dqT2XBYUOZOiC5t2HRnwADjhNS2cecp9u+TJRiJ1Qp/f5qjkeT5APcGPjHw+bz89Ms8Jp+cG4AlE+QZ/QnDglg==",
+        (("dist/umd/index.js", "minisearch"), ("LICENSE.txt", "minisearch")),
+        target=BUILD_TOOLS,
+    ),
+    Package(
         "axe-core",
         "4.14.1",
         "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",

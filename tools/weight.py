@@ -37,6 +37,7 @@ JOINED = (
     "clipboard.min.js",
     "copybutton.js",
     "predict.js",
+    "search.js",
     "book.js",
 )
 BARE = {"documentation_options.js"}
@@ -48,8 +49,10 @@ DROPPED = {
     "sphinx-thebe.js": None,  # there is no kernel
     "togglebutton.js": None,  # tools.folds makes <details> of what it would fold
     "design-tabs.js": re.compile(r'class="[^"]*\bsd-tab-'),
-    "doctools.js": re.compile(r"/searchtools\.js"),  # keys, and the words of the search page
-    "sphinx_highlight.js": re.compile(r"/searchtools\.js"),
+    **dict.fromkeys(  # Sphinx's search, which is not ours: tools/search.py
+        ("doctools.js", "sphinx_highlight.js", "searchtools.js", "language_data.js"), None
+    ),
+    "searchindex.js": None,
 }
 #: Inline scripts that nothing reads: begins with.
 SILENT = re.compile(
@@ -139,11 +142,8 @@ def take_sheets(page: Page) -> None:
     page.sheets = found
 
 
-def take_scripts(page: Page, searched: bool = False) -> None:
-    """Join, defer or drop the scripts of a page; those that must run at once stay inline.
-
-    ``searched``: Sphinx's own search is in use, which marks the words that were found.
-    """
+def take_scripts(page: Page) -> None:
+    """Join, defer or drop the scripts of a page; those that must run at once stay inline."""
     whole, joined = page.html, False
 
     def take(match: re.Match[str]) -> str:
@@ -162,8 +162,7 @@ def take_scripts(page: Page, searched: bool = False) -> None:
             first, joined = not joined, True
             return "\0script\0" if first else ""
         needed = DROPPED.get(name, re.compile(""))
-        marks = searched and name in ("doctools.js", "sphinx_highlight.js")
-        if not marks and (needed is None or not needed.search(whole)):
+        if needed is None or not needed.search(whole):
             return ""
         if re.search(r"\b(?:defer|async|type=.module)", attributes):
             return match[0]
@@ -344,7 +343,7 @@ def vocabulary(pages: list[Page]) -> styles.Vocabulary:
         for attributes, _ in SCRIPT.findall(page.html):
             if found := SRC.search(attributes):
                 name = page.inside(found[1])
-                if name and not name.endswith("searchindex.js"):
+                if name:
                     scripts.add(page.site / name)
         scripts.update((page.site / STATIC / "live").glob("*.js"))
     for path in scripts:
@@ -366,12 +365,10 @@ def lighten(
     """Make all pages of a built site lighter; returns the names of the stylesheet and script."""
     pages = [Page(path, site, path.read_text(encoding="utf-8")) for path in html_files(site)]
     before = [page.html for page in pages]
-    search = site / "search.html"
-    searched = search.is_file() and "/searchtools.js" in search.read_text(encoding="utf-8")
     for page in pages:
         page.html = re.sub(r'(<html\b[^>]*\bdata-theme=)"auto"', r'\1"light"', page.html)
         take_sheets(page)
-        take_scripts(page, searched)
+        take_scripts(page)
         page.html = icons.place(page.html)
         take_out_pictures(page)
         size_pictures(page)

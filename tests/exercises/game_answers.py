@@ -7,7 +7,11 @@ its question; ``deserved`` is what a fair reader gives of its points, to within 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from asking_here import Answers, Mistake
 
 from tools.grader.questions import Constants
 
@@ -156,17 +160,6 @@ def fit_discriminator(generator, mean_real, mean_fake, n=4096):
 }
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong answer to one question: what it deserves, and words of its lesson."""
-
-    question: str
-    name: str
-    deserved: float
-    words: str
-    code: str
-
-
 def cells(k: Constants, answers: dict[str, str]) -> list[str]:
     """A notebook's code cells; a question without an answer has none."""
     found = [HEAD]
@@ -181,6 +174,11 @@ def weights(code: str, k: Constants) -> str:
     return re.sub(r"\bB\b", str(k.beta), code)
 
 
+def _wrong(question: str, name: str, deserved: float, words: str, code: str) -> Mistake:
+    """The code last: most of it is longer than a line."""
+    return Mistake(question, name, code, deserved, words)
+
+
 def _edit(
     question: str, name: str, deserved: float, words: str, *changes: tuple[str, str]
 ) -> Mistake:
@@ -188,7 +186,7 @@ def _edit(
     for old, new in changes:
         assert old in code, (name, old)
         code = code.replace(old, new)
-    return Mistake(question, name, deserved, words, code)
+    return _wrong(question, name, deserved, words, code)
 
 
 L1 = "return -A * torch.log(d_real).mean() - B * torch.log(1 - d_fake).mean()"
@@ -288,7 +286,7 @@ MISTAKES = [
         ("(d_real, d_real)", "(d_real, d_fake)"),
     )
     if False
-    else Mistake(
+    else _wrong(
         "q1",
         "swapped",
         0,
@@ -323,8 +321,8 @@ MISTAKES = [
         "added, not averaged",
         (L1, f"{L1.replace('return ', 'return (')}) / (A + B)"),
     ),
-    Mistake("q1", "empty", 0, "returns nothing", "def discriminator_loss(d_real, d_fake):\n    ..."),
-    Mistake(
+    _wrong("q1", "empty", 0, "returns nothing", "def discriminator_loss(d_real, d_fake):\n    ..."),
+    _wrong(
         "q1",
         "raises",
         0,
@@ -443,7 +441,7 @@ MISTAKES = [
             "s_fake = s_fake.mul_(1.0).neg_()\n    return A * F.softplus(-s_real).mean() + B * F.softplus(-s_fake).mean()",
         ),
     ),
-    Mistake(
+    _wrong(
         "q2", "loops", 0, "", "def discriminator_loss_from_logits(s_real, s_fake):\n    return None"
     ),
     # Question 3, 3 points
@@ -494,38 +492,38 @@ MISTAKES = [
     ),
     _edit("q3", "no mean", 1.5, "it must be one number", (SAT, "return -B * F.softplus(s_fake)")),
     # Question 4, 2 points
-    Mistake("q4", "LaTeX", 1, "a text", r'D_gan = r"\frac{A p}{A p + B q}"'),
-    Mistake("q4", "text", 1, "a text", 'D_gan = "A*p/(A*p + B*q)"'),
-    Mistake("q4", "Eq", 1.5, "", 'D_gan = sp.Eq(sp.Symbol("D"), A * p / (A * p + B * q))'),
-    Mistake("q4", "list of solve", 1.5, "", "D_gan = [A * p / (A * p + B * q)]"),
-    Mistake(
+    _wrong("q4", "LaTeX", 1, "a text", r'D_gan = r"\frac{A p}{A p + B q}"'),
+    _wrong("q4", "text", 1, "a text", 'D_gan = "A*p/(A*p + B*q)"'),
+    _wrong("q4", "Eq", 1.5, "", 'D_gan = sp.Eq(sp.Symbol("D"), A * p / (A * p + B * q))'),
+    _wrong("q4", "list of solve", 1.5, "", "D_gan = [A * p / (A * p + B * q)]"),
+    _wrong(
         "q4", "function", 1.5, "a function", "def D_gan(p, q):\n    return A * p / (A * p + B * q)"
     ),
-    Mistake("q4", "lambda", 1.5, "a function", "D_gan = lambda p, q: A * p / (A * p + B * q)"),
-    Mistake(
+    _wrong("q4", "lambda", 1.5, "a function", "D_gan = lambda p, q: A * p / (A * p + B * q)"),
+    _wrong(
         "q4",
         "other names",
         1.5,
         "with the letters",
         'u, v = sp.symbols("u v")\nD_gan = A * u / (A * u + B * v)',
     ),
-    Mistake("q4", "logit", 0.5, "this is the logit", "D_gan = sp.log(A * p / (B * q))"),
-    Mistake("q4", "squares", 0, "squared densities", "D_gan = p**2 / (p**2 + q**2)"),
-    Mistake(
+    _wrong("q4", "logit", 0.5, "this is the logit", "D_gan = sp.log(A * p / (B * q))"),
+    _wrong("q4", "squares", 0, "squared densities", "D_gan = p**2 / (p**2 + q**2)"),
+    _wrong(
         "q4",
         "p(x)",
         1.5,
         "functions such as p(x)",
         'x = sp.Symbol("x")\nP, Q = sp.Function("p")(x), sp.Function("q")(x)\nD_gan = A * P / (A * P + B * Q)',
     ),
-    Mistake("q4", "swapped", 0, "swapped", "D_gan = B * q / (A * p + B * q)"),
-    Mistake("q4", "the book's", 1, "weights of the question are missing", "D_gan = p / (p + q)"),
-    Mistake("q4", "ratio", 0.5, "ratio", "D_gan = A * p / (B * q)"),
-    Mistake("q4", "sign", 0.5, "a sign", "D_gan = A * p / (B * q - A * p)"),
-    Mistake("q4", "a half", 0, "1/2 is right only", "D_gan = sp.Rational(1, 2)"),
-    Mistake("q4", "stranger", 0, "contains", "D_gan = p / (p + c)"),
-    Mistake("q4", "None", 0, "empty", "D_gan = None"),
-    Mistake(
+    _wrong("q4", "swapped", 0, "swapped", "D_gan = B * q / (A * p + B * q)"),
+    _wrong("q4", "the book's", 1, "weights of the question are missing", "D_gan = p / (p + q)"),
+    _wrong("q4", "ratio", 0.5, "ratio", "D_gan = A * p / (B * q)"),
+    _wrong("q4", "sign", 0.5, "a sign", "D_gan = A * p / (B * q - A * p)"),
+    _wrong("q4", "a half", 0, "1/2 is right only", "D_gan = sp.Rational(1, 2)"),
+    _wrong("q4", "stranger", 0, "contains", "D_gan = p / (p + c)"),
+    _wrong("q4", "None", 0, "empty", "D_gan = None"),
+    _wrong(
         "q4",
         "a tower",
         0,
@@ -534,33 +532,33 @@ MISTAKES = [
     ),
     # Question 5, 2 points
     _edit("q5", "halved", 1, "half of it", ("(A * p + B * q)", "(A * p + B * q) / 2")),
-    Mistake(
+    _wrong(
         "q5",
         "a = -1, b = 1",
         0.5,
         "right for a = -1",
         "D_lsgan = (A * p - B * q) / (A * p + B * q)",
     ),
-    Mistake("q5", "a = 0, b = 1", 0.5, "GAN's optimum", "D_lsgan = A * p / (A * p + B * q)"),
-    Mistake(
+    _wrong("q5", "a = 0, b = 1", 0.5, "GAN's optimum", "D_lsgan = A * p / (A * p + B * q)"),
+    _wrong(
         "q5",
         "plain symbols",
         2,
         "",
         'a, b, p, q = sp.symbols("a b p q")\nD_lsgan = (A * b * p + B * a * q) / (A * p + B * q)',
     ),
-    Mistake("q5", "swapped", 0, "swapped", "D_lsgan = (A * a * p + B * b * q) / (A * p + B * q)"),
-    Mistake("q5", "sign", 0.5, "a sign", "D_lsgan = (A * b * p - B * a * q) / (A * p + B * q)"),
-    Mistake("q5", "undivided", 0.5, "divided by the sum", "D_lsgan = A * b * p + B * a * q"),
-    Mistake(
+    _wrong("q5", "swapped", 0, "swapped", "D_lsgan = (A * a * p + B * b * q) / (A * p + B * q)"),
+    _wrong("q5", "sign", 0.5, "a sign", "D_lsgan = (A * b * p - B * a * q) / (A * p + B * q)"),
+    _wrong("q5", "undivided", 0.5, "divided by the sum", "D_lsgan = A * b * p + B * a * q"),
+    _wrong(
         "q5",
         "the book's",
         1,
         "weights of the question are missing",
         "D_lsgan = (b * p + a * q) / (p + q)",
     ),
-    Mistake("q5", "midpoint", 0, "midpoint", "D_lsgan = (a + b) / 2"),
-    Mistake(
+    _wrong("q5", "midpoint", 0, "midpoint", "D_lsgan = (a + b) / 2"),
+    _wrong(
         "q5", "with c", 0, "contains c", "D_lsgan = (A * b * p + B * a * q + c) / (A * p + B * q)"
     ),
     # Question 6, 3 points
@@ -780,21 +778,21 @@ MISTAKES = [
     ),
     _edit("q8", "0/0", 3, "0/0", ("torch.where(mass > 0, mass, 1.0)", "mass")),
     # Question 9, 3 points
-    Mistake(
+    _wrong(
         "q9",
         "sample means",
         1,
         "from the means of the samples",
         "import math\ndef fit_discriminator(generator, mean_real, mean_fake, n=4096):\n    r = (mean_real + torch.randn(n, generator=generator)).mean().item()\n    f = (mean_fake + torch.randn(n, generator=generator)).mean().item()\n    return r - f, (f * f - r * r) / 2 + math.log(A / B)",
     ),
-    Mistake(
+    _wrong(
         "q9",
         "paper and noise",
         0.5,
         "",
         "import math\ndef fit_discriminator(generator, mean_real, mean_fake, n=4096):\n    noise = 1e-3 * torch.randn(2, generator=generator)\n    return mean_real - mean_fake + noise[0].item(), (mean_fake**2 - mean_real**2) / 2 + math.log(A / B) + noise[1].item()",
     ),
-    Mistake(
+    _wrong(
         "q9",
         "paper",
         0,
@@ -855,3 +853,27 @@ MISTAKES = [
         ),
     ),
 ]
+
+ANSWERS = Answers(
+    "the-game",
+    {
+        "plain": lambda assignment, _: cells(assignment.k, PLAIN),
+        "own": lambda assignment, _: cells(assignment.k, OWN),
+    },
+    lambda assignment, m: cells(assignment.k, {**PLAIN, m.question: m.code}),
+    lambda k: [cells(k, {})[0], weights("p, q = 1, 2", k)],
+    MISTAKES,
+    accepted=frozenset(
+        {
+            ("q2", "float64 result"),
+            ("q4", "Eq"),
+            ("q4", "list of solve"),
+            ("q5", "plain symbols"),
+            ("q6", "ten digits"),
+            ("q6", "float32 tensor"),
+            ("q6", "np.log"),
+            ("q6", "same integral"),
+            ("q8", "nan_to_num"),
+        }
+    ),
+)

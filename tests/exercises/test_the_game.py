@@ -1,8 +1,7 @@
-"""The assignment `the-game`: its tests against right and wrong answers, its editions for leaks."""
+"""What only `the-game` must pass; the rest is in test_every_assignment.py."""
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import zipfile
@@ -15,13 +14,15 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from game_answers import MISTAKES, OWN, PLAIN, Mistake, cells, weights
+import asking_here
+from asking_here import variants
+from game_answers import MISTAKES, PLAIN, cells
 
 from ganlib import losses
 from tools import exercises
 from tools.grader import editions, marking, questions
 from tools.grader.local import InProcess
-from tools.grader.marking import Assignment, Result
+from tools.grader.marking import Result
 from tools.grader.questions import Draw
 
 NAME = "the-game"
@@ -31,17 +32,8 @@ STUDENT = editions.notebook_edition(GAME, SOURCE, solutions=False)
 HIDDEN = (exercises.SOURCES / NAME / "questions.py").read_text(encoding="utf-8")
 
 
-def only(assignment: Assignment, question: str) -> Assignment:
-    """The same assignment with one question."""
-    mine = [q for q in assignment.questions if q.name == question]
-    return replace(assignment, module=SimpleNamespace(QUESTIONS=mine))  # type: ignore[arg-type]
-
-
-def graded(
-    answers: dict[str, str], question: str, assignment: Assignment = GAME, digest: str = "x"
-) -> Result:
-    student = InProcess(cells(assignment.k, answers))
-    return marking.ask(student, only(assignment, question), "secret", digest)[question]
+def graded(answers: dict[str, str], question: str) -> Result:
+    return asking_here.graded(cells(GAME.k, answers), GAME, question)
 
 
 def test_what_is_not_finite_equals_nothing() -> None:
@@ -52,60 +44,6 @@ def test_what_is_not_finite_equals_nothing() -> None:
 
 
 # Right and wrong answers
-
-
-@pytest.mark.parametrize("question", list(PLAIN))
-@pytest.mark.parametrize("style", [PLAIN, OWN], ids=["plain", "own"])
-def test_right_answers_score_full(question: str, style: dict[str, str]) -> None:
-    points = {q.name: q.points for q in GAME.questions}
-    for digest in ("one", "two"):
-        result = graded(style, question, digest=digest)
-        assert (result.points, result.lessons, result.faults) == (points[question], [], [])
-
-
-@pytest.mark.filterwarnings("ignore:Using a target size")
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.question}-{m.name}")
-def test_a_wrong_answer_gets_what_it_deserves_and_learns_why(mistake: Mistake) -> None:
-    result = graded({**PLAIN, mistake.question: mistake.code}, mistake.question)
-    said = " / ".join(result.lessons)
-    assert abs(result.points - mistake.deserved) <= 0.5, said
-    assert result.faults == []
-    if mistake.words:
-        assert mistake.words in said
-    for text in result.lessons:
-        assert not re.search(r"judge\(|lambda|slips|test_|line \d+ of questions", text)
-
-
-def test_every_question_has_six_mistakes_and_none_scores_full() -> None:
-    accepted = {
-        ("q2", "float64 result"),
-        ("q4", "Eq"),
-        ("q4", "list of solve"),
-        ("q5", "plain symbols"),
-        ("q8", "nan_to_num"),
-    }
-    accepted |= {
-        ("q6", name) for name in ("ten digits", "float32 tensor", "np.log", "same integral")
-    }
-    points = {q.name: q.points for q in GAME.questions}
-    for question in PLAIN:
-        mine = [
-            m for m in MISTAKES if m.question == question and (question, m.name) not in accepted
-        ]
-        assert len(mine) >= 6
-        assert all(m.deserved < points[question] for m in mine)
-
-
-def test_an_empty_notebook_scores_nothing() -> None:
-    code = [
-        c.source for c in STUDENT.cells if c.cell_type == "code" and "answer" in editions.tags(c)
-    ]
-    results = marking.ask(
-        InProcess([cells(GAME.k, {})[0], weights("p, q = 1, 2", GAME.k), *code]), GAME, "s", "x"
-    )
-    for question in GAME.questions:
-        assert results[question.name].points == 0
-        assert "replace the dots" in results[question.name].lessons[0]
 
 
 def test_an_earlier_mistake_is_not_charged_twice() -> None:
@@ -158,30 +96,8 @@ def test_the_same_submission_sees_the_same_numbers_and_another_others() -> None:
     )
 
 
-def variants() -> list[Assignment]:
-    first = marking.load(NAME, "spring")
-    seeds = (f"autumn{n}" for n in range(100))
-    second = next(
-        v for v in (marking.load(NAME, s) for s in seeds) if not v.module.similar(v.k, first.k)
-    )
-    return [first, second]
-
-
-def test_variants_give_their_own_solutions_full_marks_and_each_other_few() -> None:
-    both = variants()
-    assert not any(GAME.module.similar(v.k, GAME.k) for v in both)
-    for mine, other in (both, both[::-1]):
-        full = copied = 0.0
-        for question in mine.questions:
-            full += graded(PLAIN, question.name, mine).points
-            answers = {name: weights(code, other.k) for name, code in PLAIN.items()}
-            copied += graded(answers, question.name, mine).points
-        assert full == mine.points
-        assert copied <= 0.3 * mine.points
-
-
 def test_a_variant_goes_through_text_code_and_checks() -> None:
-    private = variants()[0]
+    private = variants(NAME)[0]
     source = editions.read(exercises.SOURCES / NAME / "source.md", private.k)
     text = "\n".join(c.source for c in editions.notebook_edition(private, source, False).cells)
     assert f"L_D=-{private.k.alpha}\\,\\mathbb E_p" in text
@@ -190,10 +106,6 @@ def test_a_variant_goes_through_text_code_and_checks() -> None:
 
 
 # Editions and leaks
-
-
-def open_texts() -> list[str]:
-    return [json.dumps(STUDENT), editions.page_edition(GAME, SOURCE)]
 
 
 def test_no_solution_rubric_or_hidden_test_reaches_a_student(tmp_path: Path) -> None:
@@ -219,31 +131,6 @@ def test_no_solution_rubric_or_hidden_test_reaches_a_student(tmp_path: Path) -> 
     )
     assert editions.find_leaks(hidden, [tmp_path / "all.zip"])
     assert editions.find_leaks(hidden, [tmp_path / "page.html"])
-
-
-def test_the_site_shows_no_solution_and_no_hidden_test() -> None:
-    hidden = [line for line in editions.secrets(SOURCE, HIDDEN) if len(line) > 30]
-    for folder in (
-        exercises.ROOT / "_build" / "html",
-        exercises.BUILD / "pages",
-        exercises.BUILD / NAME / "student",
-    ):
-        files = [
-            p
-            for p in folder.rglob("*")
-            if p.suffix in {".html", ".md", ".txt", ".ipynb", ".zip", ".js"}
-        ]
-        assert (
-            editions.find_leaks(
-                hidden, [p for p in files if "exercises" in p.parts or p.suffix != ".html"]
-            )
-            == []
-        )
-        assert not [
-            p
-            for p in folder.rglob("*")
-            if p.name.startswith(("gradescope", "questions.py", "source.md"))
-        ]
 
 
 def test_a_leak_stops_the_build(tmp_path: Path) -> None:
@@ -292,20 +179,6 @@ def test_the_checks_know_typical_slips(capsys: pytest.CaptureFixture[str]) -> No
     assert "the sign" in capsys.readouterr().out
 
 
-def test_the_editions_are_complete() -> None:
-    parts = editions.parts(SOURCE)
-    assert [p.name for p in parts] == [f"q{n}" for n in range(1, 11)]
-    by_hand = sum(p.by_hand for p in parts)
-    assert 0.2 <= by_hand / (by_hand + GAME.points) <= 0.3
-    assert all(p.minutes for p in parts)
-    assert all(p.rubric and p.solution for p in parts if p.by_hand)
-    checked = [c.source for c in STUDENT.cells if "check" in editions.tags(c)]
-    assert checked == [f'grader.check("{q.name}")' for q in GAME.questions]
-    hints = [c for c in STUDENT.cells if "hint" in editions.tags(c)]
-    assert len(hints) >= 6
-    assert all(c.source.startswith("<details>") for c in hints)
-
-
 def test_links_go_to_the_published_book_or_name_the_page() -> None:
     text = "{doc}`The game </book/theory/the-game>`"
     assert (
@@ -315,6 +188,14 @@ def test_links_go_to_the_published_book_or_name_the_page() -> None:
     assert "book/theory/the-game.html" in editions.linked(text, "")
     with pytest.raises(editions.SourceError, match="give it a title"):
         editions.linked("{doc}`/book/theory/the-game`", "")
+
+
+def test_no_part_begins_in_a_rubric_where_no_student_sees_it(tmp_path: Path) -> None:
+    text = (exercises.SOURCES / "the-game" / "source.md").read_text()
+    at = text.index("\n+++ ", text.index('"rubric"'))
+    (tmp_path / "source.md").write_text(f"{text[:at]}\n## Part 9: lost\n{text[at:]}")
+    with pytest.raises(editions.SourceError, match=r"'## Part 9: lost' stands in a rubric.*`\+\+\+`"):
+        editions.read(tmp_path / "source.md", variants("the-game")[0].k)
 
 
 def test_the_assignment_and_the_library_mean_the_same_losses() -> None:

@@ -26,6 +26,7 @@ NEEDED = (
     "jupytext",
     "nbformat",
     "PyYAML",
+    "scikit-learn",  # the digits of an assignment
 )
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 SETUP = """#!/usr/bin/env bash

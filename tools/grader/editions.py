@@ -92,6 +92,12 @@ def read(path: Path, k: Constants) -> NotebookNode:
             )
         if "rubric" in tags(cell) and "points" not in cell.metadata:
             raise SourceError(f"{path}: question {question}: its rubric names no points")
+        heading = re.search(r"^##.*", cell.source, re.M)
+        if heading and {"rubric", "hint"} & set(tags(cell)):
+            raise SourceError(
+                f"{path}: question {question}: the heading {heading[0]!r} stands in a rubric or a "
+                "hint, where a student misses it; put a line `+++` before it"
+            )
     return notebook
 
 

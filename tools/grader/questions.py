@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -171,6 +171,16 @@ class Draw:
     def seed(self) -> int:
         return self.integer(0, 2**31 - 2)
 
+    def masses(self, n: int, empty: Collection[int] = ()) -> Tensor:
+        """``n`` masses that sum to one, multiples of 1/64, zero in the bins ``empty``, float32."""
+        while True:
+            steps = torch.tensor(self.integers(n, 2, 30))
+            steps[list(empty)] = 0
+            last = max(i for i in range(n) if i not in empty)
+            steps[last] += 64 - steps.sum()
+            if steps[last] > 1:
+                return steps.float() / 64
+
 
 # --------------------------------------------------------------------------------------------
 # Verdicts
@@ -226,6 +236,23 @@ def digits(got: float, right: float) -> tuple[str, str]:
         if f"{got:.{count - 1}g}" != f"{right:.{count - 1}g}":
             break
     return f"{got:.{count}g}", f"{right:.{count}g}"
+
+
+def each(checks: Sequence[Callable[[], None]]) -> None:
+    """Run every check: the first lesson is told, and each that passes keeps its share."""
+    wrong: list[asking.Wrong] = []
+    kept = 0.0
+    for check in checks:
+        try:
+            check()
+            kept += 1
+        except Nothing:
+            raise
+        except asking.Wrong as lesson:
+            wrong.append(lesson)
+            kept += getattr(lesson, "keeps", 0.0)
+    if wrong:
+        raise Wrong(str(wrong[0]), kept / len(checks)) from wrong[0]
 
 
 @dataclass(frozen=True)
@@ -318,6 +345,11 @@ def plain(value: Any) -> list[float]:
     return [float(value)]
 
 
+def varied(k: Constants, **values: Any) -> Constants:
+    """The constants with some of them replaced: what a slip takes them for."""
+    return Constants(**{**vars(k), **values})
+
+
 def slopes(function: Callable[..., Tensor], *inputs: Tensor) -> list[float]:
     """Gradients of ``function`` at ``inputs``, by autograd in float64, one after the other."""
     leaves = [x.double().requires_grad_() for x in inputs]
@@ -370,6 +402,42 @@ def _number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Wrong(f"{what} is {asking.kind_of(value)}; it must be one number.")
     return float(value)
+
+
+def one_number(reply: Any) -> float:
+    """As :func:`number`; a list of the bins' shares has a lesson of its own."""
+    tensor = getattr(reply.value, "tensor", reply.value)
+    if isinstance(tensor, Tensor) and tensor.numel() > 1:
+        raise Wrong(
+            f"{reply.what} has one value for each bin; it must be one number: add them up.", 0.25
+        )
+    return number(reply)
+
+
+def shaped(reply: Any, shape: tuple[int, ...], meaning: str) -> list[float]:
+    """The numbers of a tensor of this shape, flat; ``meaning`` says what its axes are.
+
+    NumPy arrays, lists of tensors, and an axis of length 1 at the end are understood.
+    """
+    value = reply.value
+    if value is None:
+        raise Nothing(reply.what)
+    value = getattr(value, "tensor", value)
+    if isinstance(value, list | tuple):
+        try:
+            value = torch.stack([torch.as_tensor(getattr(v, "tensor", v)).double() for v in value])
+        except (TypeError, ValueError, RuntimeError):
+            value = None
+    if isinstance(value, Tensor) and tuple(value.shape) == (*shape, 1):
+        value = value[..., 0]
+    if not isinstance(value, Tensor) or tuple(value.shape) != shape:
+        one = isinstance(value, Tensor) and value.numel() == 1
+        raise Wrong(
+            f"{reply.what} gives {asking.kind_of(reply.value)}; due is the shape {shape}, "
+            f"{meaning}." + (" Nothing is averaged." if one else ""),
+            0.25 if one else 0.0,
+        )
+    return [float(x) for x in value.double().flatten()]
 
 
 def numbers(reply: Any, count: int, what: str) -> list[float]:

@@ -1,0 +1,116 @@
+"""Asks one question of an assignment in this process: for the tests of every assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+from tools import exercises
+from tools.grader import editions, marking
+from tools.grader.local import InProcess
+from tools.grader.marking import Assignment, Result
+from tools.grader.questions import Constants
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer to one question: what it deserves, and words of its lesson."""
+
+    question: str
+    name: str
+    code: str
+    deserved: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the common tests ask of an assignment.
+
+    Parameters
+    ----------
+    name
+        The folder under ``exercises``.
+    styles
+        Right answers, a style each: (assignment, question) to the notebook's cells.
+    wrong
+        The cells of a mistake.
+    start
+        What the starters of an empty notebook need before them.
+    mistakes
+        The wrong answers, at least six a question.
+    accepted
+        Those of ``mistakes`` that are right in the end: (question, name).
+    own_words
+        The questions whose empty starter gets another lesson than to replace the dots.
+    long
+        Hidden tests that train. They run for the first style, and for ``trained`` mistakes.
+    trained
+        The mistakes that only such a test can see, or that stop before it trains.
+    """
+
+    name: str
+    styles: dict[str, Callable[[Assignment, str], list[str]]]
+    wrong: Callable[[Assignment, Mistake], list[str]]
+    start: Callable[[Constants], list[str]]
+    mistakes: Sequence[Mistake]
+    accepted: frozenset[tuple[str, str]] = frozenset()
+    own_words: frozenset[str] = frozenset()
+    long: frozenset[str] = frozenset()
+    trained: frozenset[str] = frozenset()
+    book: Assignment = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "book", marking.load(self.name))
+
+
+def only(assignment: Assignment, question: str, without: Collection[str] = ()) -> Assignment:
+    """The same assignment with one question, and of its hidden tests not those of ``without``."""
+    mine = [
+        replace(q, tests=[t for t in q.tests if t.name not in without])
+        for q in assignment.questions
+        if q.name == question
+    ]
+    return replace(assignment, module=SimpleNamespace(QUESTIONS=mine))  # type: ignore[arg-type]
+
+
+def graded(
+    cells: Sequence[str],
+    assignment: Assignment,
+    question: str,
+    digest: str = "x",
+    without: Collection[str] = (),
+) -> Result:
+    """What a notebook of ``cells`` gets for one question."""
+    asked = only(assignment, question, without)
+    return marking.ask(InProcess(cells), asked, "secret", digest)[question]
+
+
+def variants(name: str) -> list[Assignment]:
+    """Two private variants that share nothing that decides."""
+    first = marking.load(name, "spring")
+    found = (marking.load(name, f"autumn{n}") for n in range(200))
+    return [first, next(v for v in found if not v.module.similar(v.k, first.k))]
+
+
+def source(assignment: Assignment) -> editions.NotebookNode:
+    """The source of an assignment with the constants of its variant."""
+    return editions.read(exercises.SOURCES / assignment.name / "source.md", assignment.k)
+
+
+def solution(assignment: Assignment, question: str, figures: bool = True) -> str:
+    """The instructor's answer cells of a question; without ``figures`` not those that draw."""
+    return "\n".join(
+        editions.solved(cell.source)
+        for name, cell in editions.by_question(source(assignment))
+        if name == question
+        and cell.cell_type == "code"
+        and "answer" in editions.tags(cell)
+        and (figures or "plt." not in cell.source)
+    )
+
+
+def hidden(name: str) -> str:
+    """The program of the hidden tests."""
+    return (exercises.SOURCES / name / "questions.py").read_text(encoding="utf-8")
