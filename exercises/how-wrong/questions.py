@@ -722,7 +722,7 @@ JSD_LIMIT = Rule(over(lambda k, a: share(k) * (1 - share(k)) * curvature(a)), [
          "with its factor 1/2.", keeps=0.5),
     Slip(over(lambda k, a: ((1 - share(k)) ** 2 + share(k) ** 2) * curvature(a)), WEIGHTS_OUT, keeps=0.25),
     Slip(over(lambda k, a: share(k) * (1 - share(k)) ** 2 * curvature(a)), "only KL(P || M) counts; "
-         "KL(Q || M) is absent.", keeps=0.25),
+         "KL(Q || M) is absent.", keeps=0.25, near=True),  # a quarter where alpha = 3 beta
 ], rel=1e-8)  # fmt: skip
 q7 = Question("q7", seconds=5)
 
