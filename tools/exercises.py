@@ -17,7 +17,9 @@ digest/``, never in the book. ``grade`` asks the questions of each submission in
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -144,18 +146,16 @@ def build(
 def verify(
     assignment: marking.Assignment, target: Path = BUILD, seed: str = marking.PUBLIC_SEED
 ) -> None:
-    """Its own solutions score full, or :class:`UsageError`."""
+    """Its own solutions score full and pass the public checks, or :class:`UsageError`."""
     solved = (
         variant_folder(seed, target) / assignment.name / "instructor" / f"{assignment.name}.ipynb"
     )
+    code = [c for c in nbformat.read(solved, as_version=4).cells if c.cell_type == "code"]
     left_out = {"play", "checks", "check"}
-    cells = [
-        cell.source
-        for cell in nbformat.read(solved, as_version=4).cells
-        if cell.cell_type == "code" and not left_out & set(editions.tags(cell))
-    ]
+    cells = [cell.source for cell in code if not left_out & set(editions.tags(cell))]
     for digest in ("one", "two"):
-        results = marking.ask(InProcess(cells), assignment, "verify", digest)
+        student = InProcess(cells)
+        results = marking.ask(student, assignment, "verify", digest)
         for question in assignment.questions:
             result = results[question.name]
             if result.points != question.points or result.faults:
@@ -163,6 +163,14 @@ def verify(
                     f"{assignment.name}, {question.name}: its solution scores {result.points:g} "
                     f"of {question.points:g}: {' '.join(result.lessons + result.faults)}"
                 )
+    names = dict(student.names)
+    for cell in code:
+        if {"checks", "check"} & set(editions.tags(cell)):
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):
+                exec(cell.source, names)
+            if "check" in editions.tags(cell) and "the public checks pass" not in said.getvalue():
+                raise UsageError(f"{assignment.name}: of its solution it says {said.getvalue()}")
 
 
 def grade(

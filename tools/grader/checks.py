@@ -35,6 +35,8 @@ class Grader:
             return f"{name} raised {type(error).__name__}: {error}"
         if value is None:
             return f"{name} returns nothing: replace the dots, and end the function with return."
+        if len(case["right"]) > 1 and hasattr(value, "flatten"):
+            value = tuple(value.flatten().tolist())
         try:
             got = [float(v) for v in (value if isinstance(value, tuple) else (value,))]
         except Exception:
