@@ -929,6 +929,7 @@ MIX = Rule(mix, [
     Slip(lambda k, s, q: k.weight * softplus(-s.double()).mean() - q.double().mean(), "the weight belongs to the likelihood, not to the game.", 0.25),
     Slip(lambda k, s, q: (1 - k.weight) * softplus(-s.double()).mean() - k.weight * q.double().mean(), "the game keeps its weight 1.", 0.5),
     Slip(lambda k, s, q: -softplus(s.double()).mean() - k.weight * q.double().mean(), "this is the saturating loss log(1 - D); the question has -log D.", 0.25),
+    Slip(lambda k, s, q: -softplus(-s.double()).mean() - k.weight * q.double().mean(), "the sign of the game: -log D is minimised, not log D.", 0.25),
     Slip(lambda k, s, q: softplus(s.double()).mean() - k.weight * q.double().mean(), "the sign of the logit: -log D = log(1 + exp(-s)).", 0.25),
     Slip(lambda k, s, q: softplus(-s.double()).sum() - k.weight * q.double().sum(), "sums over the batch; both expectations are means.", 0.5),
     Slip(lambda k, s, q: softplus(-s.double()).mean(), "the likelihood is missing.", 0.0),
@@ -962,10 +963,10 @@ def two_teachers(student: Any, draw: Draw, k: Constants) -> None:
 
 @q8.public
 def _(k: Constants) -> list[Case]:
-    x, s, q = torch.tensor([0.0]), torch.zeros(2), torch.tensor([-1.0, -3.0])
+    x, s, q = torch.tensor([0.0]), torch.tensor([1.0, -2.0]), torch.tensor([-1.0, -3.0])
     return [
         DENSITY.case(k, "log_density", (x, 0.0, 0.5), "log_density of x = [0], a = 0, b = 1/2", args=(x, 0.0, 0.5)),
-        MIX.case(k, "mix_loss", (s, q), "mix_loss of logits [0, 0] and log-densities [-1, -3]", args=(s, q)),
+        MIX.case(k, "mix_loss", (s, q), "mix_loss of logits [1, -2] and log-densities [-1, -3]", args=(s, q)),
     ]  # fmt: skip
 
 

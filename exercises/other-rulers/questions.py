@@ -357,6 +357,9 @@ def end_belongs(student: Any, draw: Draw, k: Constants) -> None:
         raise Wrong("belongs: True and False are exchanged.")
     if wrong:
         i = wrong[0]
+        if k.rows[i - 1].end == math.inf:
+            raise Wrong(f"belongs: the domain of f{i}* has no end; the question asks for False there.",
+                        max(0.0, 1 - 0.5 * len(wrong)))  # fmt: skip
         at = "finite" if due[i - 1] else "infinite"
         raise Wrong(f"belongs: at the end of the domain of f{i}* the supremum of t u - f(u) is {at}: look at "
                     "its limit for large u.", max(0.0, 1 - 0.5 * len(wrong)))  # fmt: skip

@@ -64,6 +64,8 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
             return mpmath.mpf(FIXED[head])
         if head in NUMBERS:
             return +NUMBERS[head]
+        if head in ("Infinity", "NegativeInfinity", "ComplexInfinity"):
+            raise Wrong(f"{what} is infinite{here}; a finite number is due.")
         values = [go(a, depth + 1) for a in arguments]
         if head == "Pow":
             base, power = values
