@@ -58,6 +58,16 @@ def test_formulas_are_boxes_mathml_and_tex(site: Path) -> None:
     assert 'class="numbered math' in page
 
 
+def test_what_a_cell_printed_as_latex_is_set_too(site: Path) -> None:
+    printed = BLOCK.replace('class="math', 'class="output text_latex math') % ("", r"74 \sigma^2")
+    write(site, "index", printed)
+    formulas.render(site)
+    assert read(site, "index").count("<annotation") == 1
+    write(site, "index", '<b class="math notranslate">\\(x\\)</b>')  # a form that nobody expects
+    with pytest.raises(FormulaError, match=r"index\.html: not set: <b"):
+        formulas.render(site)
+
+
 def test_a_second_build_changes_nothing(site: Path) -> None:
     formulas.render(site)
     before = {p: p.read_bytes() for p in site.rglob("*") if p.is_file()}

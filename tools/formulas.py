@@ -39,7 +39,7 @@ STYLE = "type"  # _static/type-DIGEST/: a style sheet and the fonts of formulas 
 
 INLINE = re.compile(r'(<span class="math notranslate nohighlight">)\\\((.*?)\\\)</span>', re.S)
 DISPLAY = re.compile(
-    r'(<div class="(?:amsmath )?math notranslate nohighlight"[^>]*>)\s*'
+    r'(<div class="(?:[\w-]+ )*math notranslate nohighlight"[^>]*>)\s*'
     r'(<span class="eqno">.*?</span>)?\s*(?:\\\[(.*?)\\\]|(\\begin\{.*?))\s*</div>',
     re.S,
 )
@@ -48,6 +48,9 @@ DONE = re.compile(
     re.S,
 )
 TAG = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.S)
+LEFT = re.compile(
+    r'<\w+ class="(?:[\w-]+ )*math notranslate[^>]*>\s*(?:<span class="eqno">.*?</span>)?\s*\\'
+)
 LINK = re.compile(rf'\s*<link rel="stylesheet" href="[^"]*_static/{STYLE}-[^"]*">\n?')
 FACE = re.compile(
     r"@font-face[^{]*\{[^}]*?font-family: ([\w-]+);[^}]*?url\(\"\./([^\"]+)\"\)[^}]*\}"
@@ -282,6 +285,8 @@ def render(site: Path = SITE, complain: Callable[[str], Any] = print) -> int:
     for path, text in pages.items():
         count += sum(1 for _ in _formulas(text))
         new = LINK.sub("", _page(text, made))
+        if left := LEFT.search(new):
+            raise FormulaError(f"{path.relative_to(site)}: not set: {new[left.start() :][:200]}")
         if "book.css" in new:  # a page of the book, not one that only leads on
             address = os.path.relpath(folder / "type.css", path.parent)
             link = f'<link rel="stylesheet" href="{address}">'
