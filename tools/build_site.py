@@ -133,7 +133,7 @@ def mend_pages(site: Path = SITE) -> None:
             '<div id="pst-primary-sidebar" role="region" aria-label="Contents" class=',
         )
         new = TABLE.sub(lambda table: _mend_table(table[0]), new)
-        new = new.replace('<th class="head"><p></p></th>', "<td></td>")
+        new = re.sub(r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", new)
         new = re.sub(r'(<i class="theme-switch[^>]*?)\s+title="[^"]*"', r"\1", new)
         if new != old:
             path.write_text(new, encoding="utf-8")
