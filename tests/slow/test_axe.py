@@ -29,7 +29,8 @@ THEME = """theme => { document.documentElement.dataset.mode = theme;
 AXE = """async () => Object.fromEntries((await axe.run(document, { resultTypes: ['violations'] }))
   .violations.map((v) => ({ ...v, nodes: v.nodes.filter((n) => v.id !== "empty-table-header"
     || !document.querySelector(n.target[0]).querySelector("math")) }))  // spoken from its MathML
-  .filter((v) => v.nodes.length).map((v) => [v.id, [v.nodes.length, v.nodes[0].html.slice(0, 200)]]))"""
+  .filter((v) => v.nodes.length)
+  .map((v) => [v.id, [v.nodes.length, v.nodes[0].html.slice(0, 200)]]))"""
 #: Pages that the contents do not list; the theme and its extensions make them.
 MADE = [p.stem for p in SITE.glob("*-*.html") if p.stem not in page_names()]
 
