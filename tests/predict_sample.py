@@ -181,6 +181,11 @@ def build(folder: Path, text: str | None = None) -> tuple[Path, str]:
         )  # fmt: skip
         app.build()
     (site / "_static" / "none.js").write_text("")
+    # Sphinx's search is not made (tools.search), and the theme asks for it; tools.weight takes that
+    # out of the book's own pages.
+    for name in ("searchtools.js", "language_data.js"):
+        (site / "_static" / name).write_text("")
+    (site / "searchindex.js").write_text("")
     if text is None:
         moves = folder / "redirects.txt"
         moves.write_text("part/old -> part/other#ch-sample-there\nindex#ex-gone -> part/other\n")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import predict_sample
 import pytest
 from browsing import OVERFLOW
 
+from tools.sources import ROOT
 from tools.vendor import TEST_ASSETS
 
 AXE = """async () => (await axe.run(['.predict', '.page-cost', '.folded-proof'],
@@ -283,7 +283,7 @@ def test_on_paper_all_is_open(page: Any) -> None:
     assert box(page, "left").locator(".predict-right").is_visible()
     assert box(page, "point").locator(".predict-truth svg").is_visible()
     assert page.get_by_text("Because it is so.").is_visible()
-    assert page.get_by_text("Folded by a script.").is_visible()
+    assert page.get_by_text("Folded in its box.").is_visible()
     assert page.get_by_text("Folded by itself.").is_visible()
 
 
@@ -323,5 +323,5 @@ def test_focus_can_be_seen_on_a_handle(page: Any) -> None:
     assert handle.evaluate(stroke).startswith("rgb")
 
 
-def test_the_script_is_small(site: Path) -> None:
-    assert (site / "_static" / "predict.js").stat().st_size <= 12_000
+def test_the_script_is_small() -> None:
+    assert (ROOT / "book/static/predict.js").stat().st_size <= 12_000
