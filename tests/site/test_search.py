@@ -217,10 +217,10 @@ def test_the_old_address_keeps_working(page: Any, address: str) -> None:
 @pytest.mark.browser
 def test_a_hit_on_this_page_closes_the_dialog(page: Any) -> None:
     page.keyboard.press("Control+k")
-    results(page, "teaching: a path of eight sessions")
-    page.locator(".search-results ul a", has_text="A path of eight sessions").click()
+    results(page, "teaching: questions, and where they are answered")
+    page.locator(".search-results ul a", has_text="Questions, and where they are answered").click()
     assert page.locator(DIALOG).is_hidden()
-    assert page.url.endswith(f"{PAGE}.html#a-path-of-eight-sessions")
+    assert page.url.endswith(f"{PAGE}.html#questions-and-where-they-are-answered")
 
 
 @pytest.mark.browser
