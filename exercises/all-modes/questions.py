@@ -30,6 +30,7 @@ from tools.grader.questions import (
     Wrong,
     number,
     numbers,
+    over,
     same,
     say,
 )
@@ -80,11 +81,6 @@ def pull(k: Constants, theta: float, psi: float) -> float:
 
 def changed(k: Constants, **other: float) -> Constants:
     return Constants(**{**vars(k), **other})
-
-
-def over(function: Callable[..., float]) -> Any:
-    """A function of (k, theta, psi) at all points."""
-    return lambda k, *points: [function(k, **point) for point in points]
 
 
 ASCENT = "the sign: the players minimise, so the field is minus the slope."

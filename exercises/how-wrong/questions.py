@@ -28,6 +28,7 @@ from tools.grader.questions import (
     each,
     numbers,
     one_number,
+    over,
     plain,
     pure,
     same,
@@ -288,11 +289,6 @@ def _(k: Constants) -> list[Case]:
 # Question 2 -----------------------------------------------------------------------------------
 
 Point = dict[str, float]
-
-
-def over(function: Any) -> Any:
-    """A function of (k, a point) for all points: a list."""
-    return lambda k, *points: [function(k, **point) for point in points]
 
 
 def some_points(draw: Draw, name: str) -> tuple[Point, ...]:

@@ -28,6 +28,7 @@ from tools.grader.questions import (
     Wrong,
     connected,
     number,
+    over,
     pure,
     say,
     shaped,
@@ -575,10 +576,6 @@ def starts_well(student: Any, draw: Draw, k: Constants) -> None:
 # Question 7: what a discriminator of pairs pays -----------------------------------------------
 
 Point = dict[str, float]
-
-
-def over(function: Any) -> Any:
-    return lambda k, *points: [function(k, **p) for p in points]
 
 
 def right_share(k: Constants, a: float) -> float:

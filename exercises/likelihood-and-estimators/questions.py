@@ -30,6 +30,7 @@ from tools.grader.questions import (
     Wrong,
     connected,
     number,
+    over,
     pure,
     say,
     shaped,
@@ -276,11 +277,6 @@ def _(k: Constants) -> list[Case]:
 # Question 3: a bound on paper -----------------------------------------------------------------
 
 Point = dict[str, float]
-
-
-def over(function: Any) -> Any:
-    """A function of (k, a point) for all points: a list."""
-    return lambda k, *points: [function(k, **point) for point in points]
 
 
 def some_points(draw: Draw, names: Sequence[str], count: int = 4) -> tuple[Point, ...]:

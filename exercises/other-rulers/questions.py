@@ -29,9 +29,11 @@ from tools.grader.questions import (
     Rule,
     Slip,
     Wrong,
+    each,
     judge,
     number,
     numbers,
+    over,
     plain,
     pure,
     same,
@@ -186,28 +188,6 @@ def similar(k: Constants, other: Constants) -> bool:
     both = [a.name == b.name for a, b in zip(k.rows, other.rows, strict=True)]
     weights = k.alpha == other.alpha or k.beta == other.beta or k.alpha * other.beta == k.beta * other.alpha
     return same_rows or weights or k.target == other.target or (both[1] and both[3])
-
-
-def each(checks: Sequence[Callable[[], None]]) -> None:
-    """Run every check; the first lesson is told, and each that passes keeps its share."""
-    wrong: list[asking.Wrong] = []
-    kept = 0.0
-    for check in checks:
-        try:
-            check()
-            kept += 1
-        except Nothing:
-            raise
-        except asking.Wrong as lesson:
-            wrong.append(lesson)
-            kept += getattr(lesson, "keeps", 0.0)
-    if wrong:
-        raise Wrong(str(wrong[0]), kept / len(checks)) from wrong[0]
-
-
-def over(function: Any) -> Any:
-    """A function of (k, a point) for all points: a list."""
-    return lambda k, *points: [function(k, **point) for point in points]
 
 
 # Question 1: four conjugates -------------------------------------------------------------------

@@ -30,6 +30,7 @@ from tools.grader.questions import (
     Wrong,
     number,
     numbers,
+    over,
     plain,
     pure,
     say,
@@ -154,11 +155,6 @@ def truths(k: Constants) -> list[str]:
 
 def kinds_of(k: Constants) -> list[str]:
     return [MODELS[name].answer for name in k.models.split(",")]
-
-
-def over(function: Any) -> Any:
-    """A function of (k, a point) for all points: a list."""
-    return lambda k, *points: [function(k, **point) for point in points]
 
 
 ROOT = math.sqrt(2 * math.pi)

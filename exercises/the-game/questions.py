@@ -28,6 +28,7 @@ from tools.grader.questions import (
     judge,
     number,
     numbers,
+    over,
     pure,
     same,
     say,
@@ -376,11 +377,6 @@ def _(k: Constants) -> list[Case]:
 # Questions 4 and 5: the best discriminators ---------------------------------------------------
 
 Point = dict[str, float]
-
-
-def over(function: Any) -> Any:
-    """A function of (k, a point) for all points: a list."""
-    return lambda k, *points: [function(k, **point) for point in points]
 
 
 def some_points(draw: Draw, count: int = 4, **ranges: tuple[int, int]) -> tuple[Point, ...]:

@@ -28,9 +28,9 @@ from tools.grader.questions import (
     Slip,
     Wrong,
     each,
-    number,
     numbers,
     one_number,
+    over,
     pure,
     same,
     say,
@@ -67,11 +67,6 @@ EXCHANGED = "the two weights are exchanged."
 BASE = "another base of the logarithm; logarithms here are natural."
 MEAN = "a mean over the bins; an expectation is the sum of probability times value."
 Point = dict[str, float]
-
-
-def over(function: Any) -> Any:
-    """A function of (k, a point) for all points: a list."""
-    return lambda k, *points: [function(k, **point) for point in points]
 
 
 def weights(k: Constants, alpha: float, beta: float) -> Constants:

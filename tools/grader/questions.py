@@ -345,6 +345,11 @@ def plain(value: Any) -> list[float]:
     return [float(value)]
 
 
+def over(function: Callable[..., float]) -> Callable[..., list[float]]:
+    """A function of (k, a point) for all points: what a :class:`Rule` of a formula takes."""
+    return lambda k, *points: [function(k, **point) for point in points]
+
+
 def varied(k: Constants, **values: Any) -> Constants:
     """The constants with some of them replaced: what a slip takes them for."""
     return Constants(**{**vars(k), **values})
