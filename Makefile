@@ -3,6 +3,8 @@
 # The published repository, such as https://github.com/owner/name: shows the repository, issue,
 # Colab and Binder buttons. Without it the pages have none.
 REPOSITORY ?=
+# Where the site is published, if not on the repository's own Pages: https://www.example.org/book
+ADDRESS ?=
 # The Python that makes the environment; 3.11 or newer.
 PYTHON ?= python3
 # Another source for torch, such as an index of CPU builds: PIP_TORCH_OPTIONS="--index-url ADDRESS"
@@ -16,12 +18,12 @@ UNIT_OPTIONS ?= -n 2 --dist loadfile
 ENVIRONMENT_OPTIONS ?=
 
 PY := .venv/bin/python
-export REPOSITORY CHROMIUM BROWSER PIP_TORCH_OPTIONS
+export REPOSITORY ADDRESS CHROMIUM BROWSER PIP_TORCH_OPTIONS
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help python environment set-up book serve release test test-all test-exercises test-site test-slow \
+.PHONY: help python environment set-up book pdf serve release test test-all test-exercises test-site test-slow \
 	lint unit fuzz bench results exercises grade clean clean-env
 
 help:  ## this list
@@ -36,6 +38,12 @@ environment: python  ## make .venv with the pinned packages
 
 book: environment exercises  ## execute what changed and build the site
 	@$(PY) -m tools.build_site
+
+# make pdf [CODE=all]: code that the site folds is printed too
+CODE ?=
+pdf: environment  ## the built site as one PDF, _build/pdf (CODE=all: folded code too)
+	@$(PY) tools/environment.py --also requirements-pdf.txt
+	@$(PY) -m tools.pdf $(if $(filter all,$(CODE)),--code)
 
 serve:  ## show the built site on 127.0.0.1
 	@test -x $(PY) || { echo "There is no environment yet: run \`make book\` first." >&2; exit 1; }
@@ -69,6 +77,7 @@ test-site: environment
 	$(PY) -m pytest -q tests/site tests/test_book_sources.py
 
 test-slow: environment
+	@$(PY) tools/environment.py --also requirements-pdf.txt
 	$(PY) -m pytest -q tests/slow
 
 # make fuzz [FUNCTIONS=2000] [SEED=0]

@@ -29,8 +29,8 @@ LOCK = dict(
     if "==" in line and not line.startswith("#")
 )
 # By the names under which they are imported; tests skip where they are not installed.
-ORACLES = {"ot": "POT", "prdc": "prdc", "dask": "dask"}
-UNLOCKED = ("oracles", "machines")
+ORACLES = {"ot": "POT", "prdc": "prdc", "dask": "dask", "lxml": "lxml", "pikepdf": "pikepdf"}
+UNLOCKED = ("oracles", "machines", "pdf")
 
 
 def named(*extras: str) -> set[str]:
@@ -104,6 +104,14 @@ def test_the_lock_holds_every_requirement_within_its_range() -> None:
             version = pinned.get(canonicalize_name(requirement.name))
             assert version, f"requirements.txt has no {requirement.name}"
             assert requirement.specifier.contains(version, prereleases=True), requirement
+
+
+def test_the_packages_of_the_pdf_are_pinned_within_their_ranges() -> None:
+    lines = (ROOT / "requirements-pdf.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert set(pinned) == {requirement.name for requirement in EXTRAS["pdf"]}
+    for requirement in EXTRAS["pdf"]:
+        assert requirement.specifier.contains(pinned[requirement.name]), requirement
 
 
 def test_the_install_cell_asks_for_extras_that_exist() -> None:

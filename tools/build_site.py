@@ -23,7 +23,7 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import child, formulas, icons, reading, redirects, search, vendor, weight
+from tools import child, formulas, icons, published, reading, redirects, search, vendor, weight
 from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
@@ -106,7 +106,8 @@ def seed_cache() -> None:
 
 def _global_digest() -> str:
     """Changes when every page must be built again: settings, tools, style and address."""
-    whole = hashlib.sha256(os.environ.get("REPOSITORY", "").encode())
+    place = [os.environ.get(name, "") for name in ("REPOSITORY", "ADDRESS")]
+    whole = hashlib.sha256(" ".join(place).encode())
     paths = [ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
     paths += sorted((ROOT / "tools").glob("*.*")) + sorted((ROOT / "book/static").rglob("*.*"))
     paths += [path for path in sorted((ROOT / "ganlib/lab").glob("*.*")) if path.suffix != ".py"]
@@ -272,6 +273,7 @@ def build(force: bool = False) -> None:
     redirects.write()
     search.write(DOCTREES)
     weight.lighten(minify=vendor.minified)
+    published.write()
     drop_unused()
     STAMP.write_text(digest)
 

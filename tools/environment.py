@@ -154,11 +154,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="make or bring up to date the environment .venv")
     parser.add_argument("--torch-options", default="", help="options for pip when it gets torch")
     parser.add_argument("--newest", action="store_true", help="newest versions, not the lock")
+    parser.add_argument("--also", metavar="FILE", help="packages that one target alone needs")
     options = parser.parse_args()
     if shutil.disk_usage(ROOT).free < 3e9 and not (VENV / STAMP).is_file():
         print("warning: less than 3 GB of disk are free; the environment needs about 2", flush=True)
     try:
-        make(torch_options=options.torch_options, newest=options.newest)
+        if options.also:  # into the environment that is there
+            pip(VENV, f"the packages of {options.also}", ["-r", options.also])
+        else:
+            make(torch_options=options.torch_options, newest=options.newest)
     except SetUpError as error:
         print(error, file=sys.stderr)
         return 1
