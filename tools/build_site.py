@@ -23,7 +23,18 @@ import rcssmin
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
-from tools import child, formulas, icons, published, reading, redirects, search, vendor, weight
+from tools import (
+    child,
+    figures,
+    formulas,
+    icons,
+    published,
+    reading,
+    redirects,
+    search,
+    vendor,
+    weight,
+)
 from tools.execute import NOTEBOOKS, default_jobs
 from tools.execute import run as execute_chapters
 from tools.sources import BUILD, ROOT, SITE, chapters, code_cells, toc
@@ -273,6 +284,7 @@ def build(force: bool = False) -> None:
     redirects.write()
     search.write(DOCTREES)
     weight.lighten(minify=vendor.minified)
+    figures.write()
     published.write()
     drop_unused()
     STAMP.write_text(digest)

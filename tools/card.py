@@ -54,10 +54,10 @@ def picture(site: Path) -> str:
 
 
 def few_colours(png: bytes) -> bytes:
-    """The same picture with a palette of 256 colours."""
+    """The same picture with a palette of 48 colours."""
     out = io.BytesIO()
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    image.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    image.quantize(48, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
