@@ -7,6 +7,7 @@ import datetime
 import functools
 import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -57,7 +58,8 @@ def make(target: Path = TARGET, site: Path = SITE, code: bool = False, address: 
     """
     started = time.perf_counter()
     cited = citation()
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
     print("assembling the pages of the site", flush=True)
     done = assemble(
         FOLDER,

@@ -29,8 +29,10 @@ ROOT_TITLE = "About this book"  # its own is the book's, which stands before it
 
 #: What of a page has no place on paper: it moves, it is read aloud instead, it needs a screen.
 GONE_TAGS = ("script", "style", "button", "noscript", "template")
-GONE = ("headerlink", "ganlib-view", "ganlib-state", "start-button", "fold-mark", "narrow")
-GONE += ("sd-summary-state-marker", "zoo-filter")
+GONE = (
+    *("headerlink", "start-button", "narrow", "ganlib-view", "ganlib-state"),
+    *("fold-mark", "sd-summary-state-marker", "zoo-filter"),
+)
 
 
 class PdfError(RuntimeError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,14 @@ from typing import Any
 import tinycss2
 
 from tools import styles
+from tools.pdf import faces
 from tools.pdf.assemble import PdfError
 
 OWN = Path(__file__).with_name("print.css")
 #: of the site's style: formulas as MathJax sets them, colours of code, and the faces of both
 FORMULA_OR_CODE = re.compile(r"mjx-|\.NCM|\.highlight")
 STAND_IN = re.compile(r"font-family:\s*\"[^\";]*,")  # until a face has come
+FACE = re.compile(r"@font-face\s*\{[^}]*\}")
 DARK = 'data-theme="dark"'
 
 
@@ -31,19 +32,18 @@ def _wanted(node: Any) -> bool:
 def document_style(site: Path, body: str, folder: Path) -> str:
     """Those rules of the site's style and the print style's that the document may match.
 
-    Addresses in them are as seen from ``folder``.
+    The faces that they name are written into ``folder``.
     """
     sheets = sorted((site / "_static").glob("book-*.css"))
     if len(sheets) != 1:
         raise PdfError(f"{site} has {len(sheets)} joined styles, not one: run `make book` first")
-    target = Path(os.path.relpath(folder / "book.css", site))
     text = sheets[0].read_text(encoding="utf-8")
-    text = styles.moved(text, sheets[0].relative_to(site), target, lambda path: "")
     nodes = tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True)
     text = "".join(node.serialize() for node in nodes if _wanted(node))
     known = styles.Vocabulary()
     known.add_page(f'<html data-theme="light">{body}')
-    return styles.prune(text + OWN.read_text(encoding="utf-8"), known)
+    pruned = styles.prune(text + OWN.read_text(encoding="utf-8"), known)
+    return FACE.sub(lambda rule: faces.face(rule[0], sheets[0].parent, folder), pruned)
 
 
 def running_heads(titles: list[tuple[str, str]]) -> str:
