@@ -28,6 +28,7 @@ from tools import (
     figures,
     formulas,
     icons,
+    legible,
     published,
     reading,
     redirects,
@@ -283,6 +284,7 @@ def build(force: bool = False) -> None:
     move_live()
     redirects.write()
     search.write(DOCTREES)
+    legible.widen()
     weight.lighten(minify=vendor.minified)
     figures.write()
     published.write()

@@ -3,7 +3,7 @@
 // What scrolls sideways can be reached and scrolled by keyboard.
 function reachScrollers() {
   const wide = "pre, .cell_output .output, .pst-scrollable-table-container, .table-scroll, " +
-    "div.math";
+    "div.math, .wide-figure";
   for (const box of document.querySelectorAll(wide)) {
     const scrolls = box.scrollWidth > box.clientWidth + 1;
     if (scrolls && !box.hasAttribute("tabindex")) {
