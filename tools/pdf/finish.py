@@ -27,15 +27,51 @@ def tags(pdf: pikepdf.Pdf) -> Iterator[Dictionary]:
 
 
 def name_formulas(pdf: pikepdf.Pdf) -> int:
-    """Tag each formula as what it is, with its TeX as alternative text; returns how many."""
-    count = 0
-    for tag in tags(pdf):
-        alternative = str(tag.get("/Alt", ""))
-        if tag.get("/S") == Name.Figure and alternative.startswith(FORMULA):
-            tag.S = Name.Formula
-            tag.Alt = String(alternative.removeprefix(FORMULA))
-            count += 1
-    return count
+    """Tag each formula as what it is, with its TeX as alternative text; returns how many.
+
+    The boxes of which MathJax makes it have tags of their own, thirty to a formula. They say
+    nothing: what they hold becomes the formula's.
+    """
+    moved: dict[tuple[int, int], Dictionary] = {}  # tag that goes -> formula
+    formulas = [
+        tag
+        for tag in tags(pdf)
+        if tag.get("/S") == Name.Figure and str(tag.get("/Alt", "")).startswith(FORMULA)
+    ]
+    for formula in formulas:
+        formula.S = Name.Formula
+        formula.Alt = String(str(formula.Alt).removeprefix(FORMULA))
+        formula.K = pikepdf.Array(_content(formula, formula, moved))
+    if formulas:
+        _lead_content(pdf.Root.StructTreeRoot.ParentTree, moved)
+    return len(formulas)
+
+
+def _content(tag: Dictionary, formula: Dictionary, moved: dict[Any, Dictionary]) -> list[Any]:
+    """The marked content below a tag, each piece with its page."""
+    found: list[Any] = []
+    below = tag.get("/K", [])
+    for piece in below if isinstance(below, pikepdf.Array) else [below]:
+        if isinstance(piece, int):
+            mark = Dictionary(Type=Name.MCR, MCID=piece)
+            mark.Pg = tag.Pg
+            found.append(mark)
+        elif piece.get("/S") is None:
+            found.append(piece)
+        else:
+            moved[piece.objgen] = formula
+            found += _content(piece, formula, moved)
+    return found
+
+
+def _lead_content(tree: Dictionary, moved: dict[Any, Dictionary]) -> None:
+    """Lead the marked content of each page to the tags that it has now."""
+    for branch in tree.get("/Kids", []):
+        _lead_content(branch, moved)
+    rows = tree.get("/Nums", [])
+    for row in range(1, len(rows), 2):
+        if isinstance(rows[row], pikepdf.Array):
+            rows[row] = pikepdf.Array([moved.get(tag.objgen, tag) for tag in rows[row]])
 
 
 def describe(
