@@ -39,11 +39,12 @@ environment: python  ## make .venv with the pinned packages
 book: environment exercises  ## execute what changed and build the site
 	@$(PY) -m tools.build_site
 
-# make pdf [CODE=all]: code that the site folds is printed too
+# make pdf [CODE=all] [PDF_OPTIONS=--publish]: folded code too; offered on the site that was built
 CODE ?=
+PDF_OPTIONS ?=
 pdf: environment  ## the built site as one PDF, _build/pdf (CODE=all: folded code too)
 	@$(PY) tools/environment.py --also requirements-pdf.txt
-	@$(PY) -m tools.pdf $(if $(filter all,$(CODE)),--code)
+	@$(PY) -m tools.pdf $(if $(filter all,$(CODE)),--code) $(PDF_OPTIONS)
 
 serve:  ## show the built site on 127.0.0.1
 	@test -x $(PY) || { echo "There is no environment yet: run \`make book\` first." >&2; exit 1; }

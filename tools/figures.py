@@ -31,7 +31,6 @@ MENU = re.compile(
     r'(<div class="dropdown dropdown-download-buttons">.*?<ul class="dropdown-menu">)(.*?)(</ul>)',
     re.S,
 )
-ITEM = re.compile(r'\s*<li class="figures-item">.*?</li>', re.S)
 NEW_YEAR = (1980, 1, 1, 0, 0, 0)  # the same archive each time
 TABLE = "figures.csv"
 NOTICE = """\
@@ -144,16 +143,15 @@ def said(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
 
 
-def offer(text: str, place: str, count: int, size: int) -> str:
-    """A page whose download menu offers the archive at ``place``; no other archive."""
-    label = f"Figures (.zip, {said(size)})"
-    title = f"{count} figure{'s' if count > 1 else ''} of this page, with captions"
+def offer(text: str, kind: str, place: str, label: str, title: str) -> str:
+    """A page whose download menu offers a file at ``place``, once for each ``kind``."""
+    old = re.compile(rf'\s*<li class="{kind}-item">.*?</li>', re.S)
     item = (
-        f'\n<li class="figures-item"><a href="{html.escape(place)}" download '
-        f'class="btn btn-sm dropdown-item" title="{title}">'
+        f'\n<li class="{kind}-item"><a href="{html.escape(place)}" download '
+        f'class="btn btn-sm dropdown-item" title="{html.escape(title)}">'
         f'<span class="btn__text-container">{label}</span></a></li>\n'
     )
-    return MENU.sub(lambda menu: menu[1] + ITEM.sub("", menu[2]).rstrip() + item + menu[3], text)
+    return MENU.sub(lambda menu: menu[1] + old.sub("", menu[2]).rstrip() + item + menu[3], text)
 
 
 def write(site: Path = SITE, names: list[str] | None = None) -> dict[str, int]:
@@ -171,7 +169,9 @@ def write(site: Path = SITE, names: list[str] | None = None) -> dict[str, int]:
         sizes[name] = target.stat().st_size
         old = page.read_text(encoding="utf-8")
         place = os.path.relpath(target, page.parent).replace(os.sep, "/")
-        new = offer(old, place, len(figures), sizes[name])
+        count = f"{len(figures)} figure{'s' if len(figures) > 1 else ''}"
+        label = f"Figures (.zip, {said(sizes[name])})"
+        new = offer(old, "figures", place, label, f"{count} of this page, with captions")
         if new != old:
             page.write_text(new, encoding="utf-8")
     return sizes

@@ -15,9 +15,11 @@ from typing import Any
 
 import yaml
 
+from tools import figures
 from tools.pdf import chromium, finish, style
 from tools.pdf.assemble import PdfError, assemble
-from tools.sources import BUILD, ROOT, SITE
+from tools.published import address
+from tools.sources import BUILD, ROOT, SITE, toc
 
 FOLDER = BUILD / "pdf"
 TARGET = SITE.parent / "pdf" / "gans-proof-and-play.pdf"
@@ -35,7 +37,7 @@ def author(cited: dict[str, Any]) -> str:
     return ", ".join(str(one["name"]) for one in cited["authors"])
 
 
-def under_the_title(cited: dict[str, Any], code: bool, address: str) -> list[str]:
+def under_the_title(cited: dict[str, Any], code: bool, place: str) -> list[str]:
     """The lines of the title page."""
     lines = [
         SUBTITLE,
@@ -45,10 +47,10 @@ def under_the_title(cited: dict[str, Any], code: bool, address: str) -> list[str
         "Made of the pages of the site, where figures move and GANs train. Answers to predictions "
         "and exercises stand at the end of each chapter" + ("." if code else f"; {FOLDED}."),
     ]
-    return lines + ([address] if address else [])
+    return lines + ([place] if place else [])
 
 
-def make(target: Path = TARGET, site: Path = SITE, code: bool = False, address: str = "") -> str:
+def make(target: Path = TARGET, site: Path = SITE, code: bool = False, place: str = "") -> str:
     """Make the PDF; returns a line that says what it is.
 
     Raises
@@ -65,11 +67,11 @@ def make(target: Path = TARGET, site: Path = SITE, code: bool = False, address: 
         FOLDER,
         functools.partial(style.sheet, site, FOLDER),
         title=cited["title"],
-        lines=under_the_title(cited, code, address),
+        lines=under_the_title(cited, code, place),
         author=author(cited),
         site=site,
         code=code,
-        address=address,
+        address=place,
     )
     document = FOLDER / "book.html"
     document.write_text(done.html, encoding="utf-8")
@@ -92,16 +94,32 @@ def make(target: Path = TARGET, site: Path = SITE, code: bool = False, address: 
     )
 
 
+def publish(pdf: Path, site: Path = SITE) -> None:
+    """Put the file into the site, and offer it in the download menu of each page."""
+    target = site / pdf.name
+    shutil.copyfile(pdf, target)
+    label = f"Whole book (.pdf, {figures.said(target.stat().st_size)})"
+    for name in toc():
+        page = site / f"{name}.html"
+        place = os.path.relpath(target, page.parent).replace(os.sep, "/")
+        text = page.read_text(encoding="utf-8")
+        new = figures.offer(text, "book", place, label, "All pages as one PDF")
+        page.write_text(new, encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.pdf", description=__doc__)
     parser.add_argument("--code", action="store_true", help="print what the site folds of code")
     parser.add_argument("--output", type=Path, default=TARGET, help="the file to write")
+    parser.add_argument("--publish", action="store_true", help="offer it on the built site, too")
     options = parser.parse_args(arguments)
     try:
-        print(make(options.output, code=options.code))
+        print(make(options.output, code=options.code, place=address()))
     except PdfError as error:
         print(re.sub(r"\n\n+", "\n", str(error)), file=sys.stderr)
         return 1
+    if options.publish:
+        publish(options.output)
     return 0
 
 

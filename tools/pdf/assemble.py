@@ -119,6 +119,11 @@ def _text(element: HtmlElement) -> str:
 
 def drop_screen_parts(article: HtmlElement) -> None:
     """Leave out what has no place on paper."""
+    for button in having(article, "start-button"):  # and the line that offers another way
+        beside = button.xpath("ancestor::p[1]/following-sibling::*[1][self::p]")
+        for line in beside:
+            if _text(line).startswith("or "):
+                _drop(line)
     gone = [element for tag in GONE_TAGS for element in article.iter(tag)]
     gone += [element for name in GONE for element in having(article, name)]
     gone += [table for still in having(article, "ganlib-still") for table in still.iter("details")]
