@@ -15,8 +15,8 @@ from pathlib import Path
 from tools import pictures
 from tools.sources import SITE, toc
 
-COLUMN = 358  # pixels of the text column at 390
-SMALLEST = 8.0  # pixels
+COLUMN = 340  # pixels of a picture in a window of 390
+SMALLEST = 7.5  # pixels
 READABLE = 9.5
 LETTER = re.compile(r"scale\((0\.\d+) -\1\)")  # of a glyph of 100 units an em
 POINT = 4 / 3  # pixels
