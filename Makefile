@@ -23,7 +23,7 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help python environment set-up book pdf serve release test test-all test-exercises test-site test-slow \
+.PHONY: help python environment set-up book pdf figures serve release test test-all test-exercises test-site test-slow \
 	lint unit fuzz bench results exercises grade clean clean-env
 
 help:  ## this list
@@ -45,6 +45,9 @@ PDF_OPTIONS ?=
 pdf: environment  ## the built site as one PDF, _build/pdf (CODE=all: folded code too)
 	@$(PY) tools/environment.py --also requirements-pdf.txt
 	@$(PY) -m tools.pdf $(if $(filter all,$(CODE)),--code) $(PDF_OPTIONS)
+
+figures: environment  ## the figures of the built site as PNG, build/figures
+	@$(PY) -m tools.figures
 
 serve:  ## show the built site on 127.0.0.1
 	@test -x $(PY) || { echo "There is no environment yet: run \`make book\` first." >&2; exit 1; }

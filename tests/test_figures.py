@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tools import figures, legible
+from tools import browser, figures, legible
 
 MENU = """<div class="dropdown dropdown-download-buttons"><button>x</button>
 <ul class="dropdown-menu">
@@ -122,3 +122,22 @@ def test_small_letters_get_a_box_in_which_they_are_readable(site: Path) -> None:
 def test_readable_figures_stay_as_they_are(site: Path, width: int, letter: float) -> None:
     (site / "_images/wide.svg").write_text(svg(width, letter))
     assert legible.widen(site, ["book/sample"]) == []
+
+
+@pytest.mark.browser
+def test_figures_as_png(site: Path, tmp_path: Path) -> None:
+    try:
+        browser.find()
+    except FileNotFoundError:
+        pytest.skip("no Chromium here")
+    (site / "_images/wide.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="30pt" height="15pt" viewBox="0 0 30 15">'
+        '<rect width="15" height="15" fill="#00f"/></svg>'
+    )
+    assert figures.draw(tmp_path / "png", site, ["book/sample"]) == 2
+    with Image.open(tmp_path / "png/sample/sample-wide.png") as made:
+        assert made.size == (40 * figures.SCALE, 20 * figures.SCALE)
+        assert made.convert("RGBA").getpixel((10, 10)) == (0, 0, 255, 255)
+        assert made.convert("RGBA").getpixel((made.width - 10, 10))[3] == 0
+    with Image.open(tmp_path / "png/sample/sample-live.png") as made:
+        assert made.convert("RGB").getpixel((1, 1)) == (10, 200, 30)

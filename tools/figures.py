@@ -3,10 +3,15 @@
 An archive holds the chapter's figures under their own names, a table of numbers, captions and
 alternative texts, and the licence. The page's download menu offers it and says its size; no page
 loads it. Pictures inside an SVG become PNG again, since few programs but browsers read WebP there.
+
+    python -m tools.figures [--output FOLDER]
+
+(`make figures`) writes the same figures as PNG, for programs that take no SVG; Chromium draws them.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import csv
 import html
@@ -14,6 +19,7 @@ import io
 import os
 import re
 import shutil
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +27,13 @@ from pathlib import Path
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
+from tools import browser, pictures
 from tools.published import TITLE, address
-from tools.sources import SITE, toc
+from tools.sources import BUILD, SITE, toc
 
 FOLDER = "_static/figures"
+DRAWN = BUILD / "figures"
+SCALE = 3  # pixels of a PNG for one of the page
 WHOLE = re.compile(r'<figure\b[^>]*\bid="(fig-[^"]*)".*?</figure>', re.S)
 WEBP = re.compile(r"data:image/webp;base64,([A-Za-z0-9+/=]+)")
 MENU = re.compile(
@@ -175,3 +184,55 @@ def write(site: Path = SITE, names: list[str] | None = None) -> dict[str, int]:
         if new != old:
             page.write_text(new, encoding="utf-8")
     return sizes
+
+
+def draw(folder: Path, site: Path = SITE, names: list[str] | None = None) -> int:
+    """Write the figures of all pages as PNG into ``folder``, on transparent ground; how many.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no Chromium, or no site.
+    """
+    from playwright.sync_api import sync_playwright
+
+    count = 0
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser.find(), args=["--no-sandbox"])
+        page = running.new_page(device_scale_factor=SCALE)
+        for name in names if names is not None else toc():
+            for figure in of_page(site / f"{name}.html"):
+                target = folder / name.removeprefix("book/") / f"{figure.name}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                width, height = pictures.size(figure.path) or (640, 480)
+                page.set_viewport_size({"width": width, "height": height})
+                data = base64.b64encode(figure.data()).decode()
+                kind = "svg+xml" if figure.file.endswith(".svg") else figure.file.split(".")[-1]
+                image = f'<img src="data:image/{kind};base64,{data}" width="{width}">'
+                page.set_content(f"<style>body{{margin:0}}img{{display:block}}</style>{image}")
+                page.evaluate("document.images[0].decode()")
+                page.screenshot(path=target, omit_background=True)
+                count += 1
+        running.close()
+    return count
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.figures", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--output", type=Path, default=DRAWN, help="the folder to write to")
+    options = parser.parse_args(arguments)
+    if not (SITE / "index.html").is_file():
+        print(f"There is no site in {SITE} yet: run `make book` first.", file=sys.stderr)
+        return 1
+    try:
+        count = draw(options.output)
+    except FileNotFoundError:
+        print("Chromium draws the figures, and none was found: install chromium.", file=sys.stderr)
+        return 1
+    print(f"{count} figures in {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
