@@ -7,18 +7,18 @@ colours. The result, ``book/static/card.png``, is committed: a build needs no br
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
-import lxml.html
 from PIL import Image
 
-from tools import browser
+from tools import browser, figures
 from tools.published import CARD_SIZE, TITLE
 from tools.sources import ROOT, SITE
 
 TARGET = ROOT / "book" / "static" / "card.png"
-PAGE, FIGURE = "book/index", "fig-index-field"
+PAGE, FIGURE = "book/index", "index-field"
 LARGEST = 100_000  # bytes
 LINES = (
     "How a machine learns to draw from a distribution that it only sees samples of.",
@@ -46,11 +46,10 @@ def picture(site: Path) -> str:
     LookupError
         If the page has no such figure.
     """
-    page = lxml.html.parse(str(site / f"{PAGE}.html")).getroot()
-    found = page.xpath(f'//*[@id="{FIGURE}"]//img/@src')
-    if not found:
-        raise LookupError(f"{PAGE} has no figure {FIGURE}: name another one in tools/card.py")
-    return Path(PAGE).parent.joinpath(found[0]).as_posix()
+    for figure in figures.of_page(site / f"{PAGE}.html"):
+        if figure.name == FIGURE:
+            return os.path.relpath(figure.path, site).replace(os.sep, "/")
+    raise LookupError(f"{PAGE} has no figure {FIGURE}: name another one in tools/card.py")
 
 
 def few_colours(png: bytes) -> bytes:
@@ -66,7 +65,7 @@ def drawn(site: Path = SITE) -> bytes:
     from playwright.sync_api import sync_playwright
 
     width, height = CARD_SIZE
-    sheet = next((site / "_static").glob("book-*.css"))
+    (sheet,) = (site / "_static").glob("book-*.css")
     text = CARD.format(
         base=f"{site.resolve().as_uri()}/",
         sheet=f"_static/{sheet.name}",
@@ -90,10 +89,13 @@ def drawn(site: Path = SITE) -> bytes:
 
 
 def main() -> int:
+    if not (SITE / "index.html").is_file():
+        print(f"There is no site in {SITE} yet: run `make book` first.", file=sys.stderr)
+        return 1
     try:
         card = drawn()
-    except (FileNotFoundError, LookupError, StopIteration, OSError) as error:
-        print(error or f"there is no site in {SITE}: run `make book` first", file=sys.stderr)
+    except (FileNotFoundError, LookupError) as error:
+        print(error, file=sys.stderr)
         return 1
     if len(card) > LARGEST:
         print(f"the card has {len(card)} bytes; {LARGEST} are allowed", file=sys.stderr)

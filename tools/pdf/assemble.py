@@ -319,6 +319,8 @@ def chapter_body(chapter: Chapter, book: Book, done: Assembled) -> HtmlElement:
     rename(article)
     heading = next(iter(article.iter("h2")))
     if not chapter.part:
+        for child in list(heading):
+            _drop(child)
         heading.text = ROOT_TITLE
     done.titles[chapter.id] = _text(heading)
     article.tag = "section"
