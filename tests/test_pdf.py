@@ -53,7 +53,8 @@ FIRST = f"""
 <details class="solution dropdown toggle admonition" id="sol-one"><summary>Solution to
 <a href="#ex-one">Exercise 1.1</a>
 <span class="fold-mark"></span></summary><p>Shown thus.</p></details>
-<details class="folded-proof"><summary>Proof</summary><p>Because.</p></details>
+<details class="folded-proof"><summary>Proof</summary><p id="twice">Because.</p></details>
+<p id="twice">Again.</p>
 <p><a href="../_sources/a/one.ipynb">notebook</a> <a href="https://example.org/x">elsewhere</a></p>
 </section>"""
 SECOND = """
@@ -115,10 +116,18 @@ def test_what_the_document_holds(document: Any) -> None:
         assert part in text
     for gone in ("press", "hidden", "narrow", "Show it. #", "Show seen"):
         assert gone not in text
+    for line in ("Answer on page 000", "The prediction on page 000", "Solution on page 000"):
+        assert line in text
     assert text.index("How many?") < text.index("Shown thus.")
     assert text.index("Because.") < text.index("There are eleven.") < text.index("Shown thus.")
     assert len(document.xpath("//img")) == 1
     assert not document.xpath("//figure | //details")
+
+
+def test_ids_are_the_books_own(document: Any) -> None:
+    ids = document.xpath("//@id")
+    assert len(ids) == len(set(ids))
+    assert {"p0", "p1", "p0--twice", "p0--pre-one", "p0--sol-one", "part-part"} <= set(ids)
 
 
 def test_folded_code_is_printed_where_it_is_asked_for(site: Path, tmp_path: Path) -> None:
@@ -130,6 +139,8 @@ def test_links_lead_inside_or_to_the_published_site(site: Path, tmp_path: Path) 
     assert 'href="#p1--thm-two"' in done.html
     assert 'id="p1--thm-two"' in done.html
     assert 'href="#p0"' in done.html
+    # the theorem, the exercise, the page, and between question and answer three
+    assert done.links == 6
     assert "one.ipynb" not in done.html
     assert "https://example.org/x" in done.html
     done = made(site, tmp_path / "doc", address="https://example.org/book/")
@@ -194,6 +205,13 @@ def printed(site: Path, folder: Path) -> Any:
     return chromium.printed(folder / "book.html")
 
 
+def owners(tree: Any) -> list[Any]:
+    """The tags to which the content of pages says that it belongs."""
+    rows = [row for row in tree.get("/Nums", []) if isinstance(row, pikepdf.Array)]
+    found = [tag for row in rows for tag in row]
+    return found + [tag for branch in tree.get("/Kids", []) for tag in owners(branch)]
+
+
 @pytest.mark.browser
 def test_the_pdf(site: Path, tmp_path: Path) -> None:
     targets = []
@@ -215,6 +233,8 @@ def test_the_pdf(site: Path, tmp_path: Path) -> None:
         alternatives = [str(tag.get("/Alt", "")) for tag in finish.tags(pdf) if "/Alt" in tag]
         assert sorted(alternatives) == ["A black box.", "\\int y", "x^2 < 1"]
         assert {str(tag.S) for tag in finish.tags(pdf)} >= {"/Formula", "/Figure", "/H1", "/Link"}
+        reached = {tag.objgen for tag in finish.tags(pdf)}
+        assert {tag.objgen for tag in owners(pdf.Root.StructTreeRoot.ParentTree)} <= reached
         assert targets[0]["p0"] == 3
         assert targets[0]["p1"] == len(pdf.pages)
     document = lxml_html.parse(str(tmp_path / "doc" / "book.html")).getroot()
