@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
+from tools import weight
 from tools.book_extension import repository
 from tools.sources import SITE, toc
 
@@ -29,7 +30,7 @@ CARD_ALT = (
 )
 TITLE = "GANs: Proof and Play"
 MAP = "sitemap.xml"
-LOST = "404.html"
+LOST = weight.ALONE
 LOST_PAGE = """\
 <!doctype html>
 <html lang="en">

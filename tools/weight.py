@@ -26,6 +26,7 @@ STORE = BUILD / "joined"  # the files that were joined
 STATIC = "_static"
 PICTURES = "_images"
 INLINE = 1000  # bytes of a picture that may stay in the page
+ALONE = "404.html"  # has its own style: shown at any depth (tools/published.py)
 NAME = "book"  # of what is made: _static/book-DIGEST.css and .js
 
 #: In this order, the scripts of every page; what a page asks of them alone is not loaded.
@@ -355,7 +356,7 @@ def vocabulary(pages: list[Page]) -> styles.Vocabulary:
 def html_files(site: Path) -> Iterator[Path]:
     """The pages of a site; the theme leaves templates in ``_static``."""
     for path in sorted(site.rglob("*.html")):
-        if path.relative_to(site).parts[0] != STATIC:
+        if path.relative_to(site).parts[0] not in (STATIC, ALONE):
             yield path
 
 
