@@ -37,11 +37,11 @@ def moved(code: str, by: int) -> str:
     return ast.unparse(tree)
 
 
-def fresh_seeds(tree: ast.AST) -> Iterator[ast.Constant]:
+def fresh_seeds(tree: ast.AST) -> Iterator[Any]:  # ast.Constant, of an int
     """The numbers that say which fresh seeds are run."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            numbers = [one for one in node.args if _is_seed(one)]
+            numbers: list[Any] = [one for one in node.args if _is_seed(one)]
             if node.func.id == "range" and len(node.args) == len(numbers) == 2:
                 first, end = numbers
                 if 0 < end.value - first.value <= SPAN:
@@ -57,7 +57,7 @@ def fresh_seeds(tree: ast.AST) -> Iterator[ast.Constant]:
                     yield value
 
 
-def _is_seed(node: ast.AST) -> Any:
+def _is_seed(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int and node.value >= FRESH
 
 
