@@ -163,7 +163,7 @@ TARGET = Target(
     ),
     run=run,
     sizes={
-        "small": Size(_rows(16, 64, 5e-4, 400), (100, 101, 102), 1000, 84.0, "the committed rows"),
+        "small": Size(_rows(16, 64, 5e-4, 400), (100, 101, 102), 1000, 68.0, "the committed rows"),
         "full": Size(
             _rows(64, 128, 2e-4, 4000), (100, 101, 102), 20_000, 16_000.0,
             "five steps timed, 0.81 s each, times the steps",
