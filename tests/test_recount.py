@@ -87,13 +87,16 @@ def test_a_pass_counts_what_holds_and_goes_on_where_something_fails(page: Page) 
     assert other.glued["page-sum"] == str(sum(range(1000, 1006)))
 
 
-def test_a_page_without_fresh_seeds_is_refused(tmp_path: Path) -> None:
+def test_a_page_without_fresh_seeds_is_refused(tmp_path: Path, monkeypatch, capsys) -> None:
     (tmp_path / "page.md").write_text(
         PAGE.replace("range(100, 106)", "range(6)").replace("105", "5").replace("110", "6"),
         encoding="utf-8",
     )
-    with pytest.raises(ValueError, match="no seeds from 100 on"):
-        recount.recount(Page("page", tmp_path), 1000)
+    seedless = Page("page", tmp_path)
+    monkeypatch.setattr(recount, "Page", lambda name: seedless)
+    with pytest.raises(SystemExit):
+        recount.main(["page", "--seeds", "1000"])
+    assert "page has no seeds from 100 on" in capsys.readouterr().err
 
 
 def test_the_command_prints_what_failed_and_what_changed(page: Page, monkeypatch, capsys) -> None:

@@ -29,6 +29,10 @@ from tools.sources import Page, code_cells
 FRESH, SPAN = 100, 100
 
 
+class NoSeedsError(ValueError):
+    """A page without fresh seeds."""
+
+
 def moved(code: str, by: int) -> str:
     """The code with every fresh seed moved."""
     tree = ast.parse(code)
@@ -76,7 +80,7 @@ def recount(page: Page, first: int) -> Count:
     trees = [ast.parse(cell.source) for cell in cells]
     seeds = [place.value for tree in trees for place in fresh_seeds(tree)]
     if not seeds:
-        raise ValueError(f"{page.name} has no seeds from {FRESH} on; there is nothing to count")
+        raise NoSeedsError(f"{page.name} has no seeds from {FRESH} on: nothing to count again")
     by = first - min(seeds)
     found, names = Count(), {"__name__": "__main__"}
     matplotlib.use("Agg")
@@ -124,7 +128,10 @@ def main(arguments: list[str] | None = None) -> int:
     if (EXECUTED / f"{page.name}.ipynb").is_file():
         built = {name: _plain(text) for name, text in glued(joined(page)).items()}
     for first in options.seeds:
-        found = recount(page, first)
+        try:
+            found = recount(page, first)
+        except NoSeedsError as error:
+            parser.error(str(error))
         print(f"\n{page.name}, seeds from {first}: {found.held} held, {len(found.failed)} failed")
         for one in found.failed:
             print(f"  FAILED {one}")
