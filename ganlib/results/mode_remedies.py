@@ -302,7 +302,7 @@ TARGET = Target(
     ),
     run=run,
     sizes={
-        "small": Size(_rows(10), (500,), 3000, 60.0, "some rows timed, and estimated from them"),
-        "full": Size(_rows(10), (500,), 12_000, 240.0, "the small rows, times the steps"),
+        "small": Size(_rows(10), (500,), 3000, 51.0, "the committed rows"),
+        "full": Size(_rows(10), (500,), 12_000, 204.0, "the small rows, times the steps"),
     },
 )  # fmt: skip
