@@ -13,17 +13,22 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from ganlib import data, distances, results, scoring
+from ganlib import data, distances, losses, results, scoring, step
 from ganlib.command import main
 from ganlib.command.pictures import write_grid
+from ganlib.game import Game
 from ganlib.results import (
     code,
+    dcgan_cifar10,
     dirac_gan,
     f_gan_gaussian,
     judge,
+    mode_remedies,
     pacgan,
     plane,
     running,
@@ -557,6 +562,177 @@ def test_a_job_on_the_plane_runs_and_is_a_function_of_its_seed(
     assert pictures is not None
     assert pictures.abs().max() <= 1
     assert len(pictures) == found[0].columns
+
+
+def test_the_screening_chooses_by_filled_modes_then_by_good_samples() -> None:
+    filled = np.array([[[1, 1], [2, 4]], [[3, 3], [0, 0]], [[0, 5], [3, 3]]])  # (S, 2, N)
+    good = np.full(filled.shape, 10.0)
+    assert mode_remedies.chosen(filled, good) == (0, 1)  # of three with the mean 3 the first
+    good[2, 1] = 20
+    assert mode_remedies.chosen(filled, good) == (2, 1)
+    filled[1, 0, 0] = 4
+    assert mode_remedies.chosen(filled, good) == (1, 0)  # more modes count before better samples
+
+
+def fake_sweep(seen: list[tuple[float, list[int]]], best: float, diverged: set[float]):
+    """A sweep that trains nothing: averaged R1 of one weight fills eight modes, all else two."""
+
+    def sweep(make, settings, seeds, **how: object) -> pd.DataFrame:
+        rows = []
+        for one in settings:
+            weight = one["penalty_weight"]
+            seen.append((weight, list(seeds)))
+            for seed in seeds:
+                row: dict[str, object] = {"seed": seed, "error": ""}
+                if weight in diverged:
+                    row["error"] = "FloatingPointError: training diverged at step 3"
+                else:
+                    for which, filled in (("", 2), ("averaged ", 8 if weight == best else 2)):
+                        row |= {f"{which}modes": 8, f"{which}filled": filled,
+                                f"{which}good": seed, f"{which}balance": 0.0}  # fmt: skip
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    return sweep
+
+
+def test_a_remedy_is_judged_at_the_strength_that_was_chosen_on_other_seeds(monkeypatch) -> None:
+    seen: list[tuple[float, list[int]]] = []
+    monkeypatch.setattr(mode_remedies, "sweep", fake_sweep(seen, best=0.1, diverged={1.0}))
+    target = TARGETS["mode-remedies"]
+    job = next(one for one in target.sizes["small"].jobs() if one.row == "slow D, R1")
+    numbers = mode_remedies.run(job, 4, CPU, False).numbers
+    assert (numbers["strength"], numbers["read-out"]) == (0.1, 1)
+    screening, judging = seen[:-1], seen[-1]
+    assert [weight for weight, _ in screening] == job.setting["strengths"]
+    assert judging == (0.1, list(range(500, 510)))
+    assert not set(judging[1]) & {seed for _, seeds in screening for seed in seeds}
+    assert numbers["good"] == list(range(500, 510))
+    assert numbers["averaged filled"] == [8] * 10
+    screened = np.array(numbers["screened filled"])
+    assert screened.shape == (3, 2, 5)
+    assert (screened[2] == 0).all()  # of what diverged
+    assert screened[1].tolist() == [[2] * 5, [8] * 5]
+    assert numbers["perfect filled"] == 8 > numbers["blob filled"]
+
+
+def test_an_error_that_is_no_divergence_ends_the_job(monkeypatch) -> None:
+    def sweep(*given: object, **how: object) -> pd.DataFrame:
+        return pd.DataFrame([{"seed": 0, "error": "ValueError: no"}])
+
+    monkeypatch.setattr(mode_remedies, "sweep", sweep)
+    job = next(iter(TARGETS["mode-remedies"].sizes["small"].jobs()))
+    with pytest.raises(RuntimeError, match="ValueError: no"):
+        mode_remedies.run(job, 4, CPU, False)
+
+
+def test_the_committed_choices_are_what_their_screening_says() -> None:
+    found = results.read("mode-remedies", "small")
+    assert found is not None
+    assert {row.row for row in found.rows} == {
+        f"{baseline}, {remedy}"
+        for baseline in mode_remedies.BASELINES
+        for remedy in mode_remedies.STRENGTHS
+    }
+    for row in found.rows:
+        filled, good = (np.array(row.numbers[f"screened {name}"]) for name in ("filled", "good"))
+        strengths = row.setting["strengths"]
+        assert filled.shape == good.shape == (len(strengths), 2, 5)
+        strength, read_out = mode_remedies.chosen(filled, good)
+        assert row.numbers["strength"] == strengths[strength]
+        assert row.numbers["read-out"] == read_out
+        assert row.seed == 500
+        assert len(row.numbers["filled"]) == len(row.numbers["averaged filled"]) == 10
+
+
+CHANGES = {
+    "plain": set(),
+    "decaying rates": {"learning_rate"},
+    "averaged weights": {"average"},
+    "packing": {"pack", "in_pack", "batch_size"},
+    "minibatch discrimination": {"kernels"},
+    "unrolled": {"unrolled"},
+    "R1": {"penalty", "penalty_weight"},
+    "WGAN-GP": {"loss", "penalty", "penalty_weight", "discriminator_steps"},
+    "spectral norm": {"lipschitz"},
+    "replay": {"options"},
+    "reconstruction": {"inverse", "options", "penalty_weight"},
+}
+
+
+@pytest.mark.parametrize("remedy", mode_remedies.STRENGTHS)
+def test_a_setting_of_a_remedy_is_the_plain_one_and_its_change(remedy: str) -> None:
+    plain = mode_remedies.settings("slow D", "plain", 0, 8)
+    for strength in mode_remedies.STRENGTHS[remedy][1]:
+        setting = mode_remedies.settings("slow D", remedy, strength, 8)
+        changed = {name for name in setting if setting[name] != plain.get(name)}
+        # The plain run has an average of decay 0.999 to be read out, too.
+        same = (remedy, strength) == ("averaged weights", 0.999)
+        assert changed == (set() if same else CHANGES[remedy])
+
+
+def test_reconstruction_adds_its_distance_to_g_and_f_alone_descends_it_in_d() -> None:
+    generator, critic, points = mode_remedies.players(3, inverse=True)
+    game = Game(generator, critic, losses.non_saturating())
+    one = mode_remedies.reconstruction(step.pure(game, settings={"penalty": 0.5}))
+    state = one.initial()
+    z = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
+    real = points.sample(16, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        fake = generator(z)
+        far = (z - critic.inverse(fake[:, :2])).square().sum(1).mean()
+        on_fake = critic.critic(torch.cat([fake[:, :2], z], 1))
+        on_real = critic.critic(torch.cat([real[:, :2], critic.inverse(real[:, :2])], 1))
+    plain = losses.non_saturating()
+    after, paid_d = one.discriminator(state, real, fake)
+    torch.testing.assert_close(paid_d, plain.discriminator(on_real, on_fake) + far)
+    _, paid_g = one.generator(state, z)
+    torch.testing.assert_close(paid_g, plain.generator(on_fake) + 0.5 * far)
+    # F moves by the distance alone: with D frozen out of its cost it makes the same step.
+    slopes = torch.autograd.grad(
+        (z - critic.inverse(fake[:, :2])).square().sum(1).mean(), critic.inverse.parameters()
+    )
+    cost = one.game.discriminator_cost(critic, real, fake)
+    whole = torch.autograd.grad(cost, critic.inverse.parameters())
+    for ours, alone in zip(whole, slopes, strict=True):
+        torch.testing.assert_close(ours, alone)
+    assert any(
+        not torch.equal(after.discriminator.weights[name], weight)
+        for name, weight in state.discriminator.weights.items()
+        if name.startswith("inverse")
+    )
+
+
+@pytest.mark.parametrize("label", ["none", "input", "projection"])
+def test_the_players_on_cifar_take_the_label_as_they_say(label: str) -> None:
+    generator, critic = dcgan_cifar10._players(label, 4, seed=1)
+    z, y = torch.randn(5, 100), torch.arange(5)
+    condition = [] if label == "none" else [y]
+    with torch.no_grad():
+        images = generator.eval()(z, *condition)
+        outputs = critic.eval()(images, *condition)
+        assert images.shape == (5, 3, 32, 32)
+        assert outputs.shape == (5, 1)
+        if condition:
+            assert not torch.allclose(critic(images, (y + 1) % 10), outputs)
+            assert not torch.allclose(generator(z, (y + 1) % 10), images)
+        if label == "projection":  # the difference of two labels is linear in the features
+            features = critic.features(images)
+            directions = critic.embedding(torch.eye(10)[:6])
+            turn = directions[1:] - directions[:-1]
+            moved = critic(images, y + 1) - outputs
+            torch.testing.assert_close(moved[:, 0], (turn * features).sum(1), atol=1e-5, rtol=1e-4)
+
+
+def test_a_gaussian_of_pictures_has_their_mean_and_covariance(monkeypatch) -> None:
+    monkeypatch.setattr(dcgan_cifar10, "_EACH", 40_000)
+    mix = torch.tensor([[0.1, 0.0], [0.08, 0.03]])
+    drawn = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) @ mix.T + 0.2
+    images = drawn.reshape(500, 1, 1, 2)
+    found = dcgan_cifar10._gaussian(images, seed=3).flatten(1)
+    torch.testing.assert_close(found.mean(0), drawn.mean(0), atol=2e-3, rtol=0)
+    torch.testing.assert_close(torch.cov(found.T), torch.cov(drawn.T), atol=4e-4, rtol=0)
+    assert dcgan_cifar10._gaussian(20 * images, seed=3).abs().max() == 1
 
 
 def test_the_class_kl_of_a_judge() -> None:
