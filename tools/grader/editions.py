@@ -321,7 +321,8 @@ def page_edition(assignment: Assignment, source: NotebookNode) -> str:
         if text.startswith("# "):
             text = with_line(text, head(assignment, list(found.values()))) + f"\n\n{offer}"
         if "question" in cell.metadata:
-            text = with_line(text, worth(assignment, found[question]))
+            label = f"(assignment-{assignment.name}-{question})="
+            text = f"{label}\n{with_line(text, worth(assignment, found[question]))}"
         if "hint" in marks:
             text = f"````{{dropdown}} Hint\n{text}\n````"
         blocks.append(WORDS if "answer" in marks else text)
