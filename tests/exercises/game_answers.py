@@ -116,7 +116,8 @@ D_lsgan = sp.Eq(D, a + (b - a) * u / (1 + u))
     "q6": """
 share = D_gan[0] if isinstance(D_gan, list) else D_gan
 value_integrand = A * p * sp.log(share) + B * q * sp.log(1 - share)
-divergence_integrand = value_integrand - (A * sp.log(A) + B * sp.log(B)) * p + (A + B) * sp.log(A + B) * p
+_moved = (A + B) * sp.log(A + B) - A * sp.log(A) - B * sp.log(B)
+divergence_integrand = value_integrand + _moved * p
 divergence_integrand -= (p - q) * 0 + (q - p) * (B * sp.log(B) - B * sp.log(A + B))
 divergence_integrand = sp.expand(divergence_integrand)
 import math
@@ -199,7 +200,10 @@ K1 = "k1 = (b - a) ** 2 * sp.Rational(A * B, A + B) ** 2"
 BACK = "return line[0].item(), line[1].item()"
 CONSTANT = "constant = A * sp.log(sp.Rational(A, A + B)) + B * sp.log(sp.Rational(B, A + B))"
 DIVERGENCE = "divergence_integrand = A * p * sp.log(p / m) + B * q * sp.log(q / m)"
-VALUE = "value_integrand = A * p * sp.log(A * p / (A * p + B * q)) + B * q * sp.log(B * q / (A * p + B * q))"
+VALUE = (
+    "value_integrand = A * p * sp.log(A * p / (A * p + B * q)) + B * q * sp.log(B * q / "
+    "(A * p + B * q))"
+)
 
 MISTAKES = [
     # Question 1, 2 points
@@ -228,7 +232,8 @@ MISTAKES = [
         "in place",
         (
             L1,
-            "d_real = d_real.log_()\n    return -A * d_real.mean() - B * torch.log(1 - d_fake).mean()",
+            "d_real = d_real.log_()\n"
+            "    return -A * d_real.mean() - B * torch.log(1 - d_fake).mean()",
         ),
     ),
     _edit(
@@ -291,7 +296,8 @@ MISTAKES = [
         "swapped",
         0,
         "swapped",
-        "def discriminator_loss(d_real, d_fake):\n    return -A * torch.log(d_fake).mean() - B * torch.log(1 - d_real).mean()",
+        "def discriminator_loss(d_real, d_fake):\n"
+        "    return -A * torch.log(d_fake).mean() - B * torch.log(1 - d_real).mean()",
     ),
     _edit("q1", "log D of fakes", 0, "not log D", ("1 - d_fake", "d_fake")),
     _edit("q1", "sum", 0.25, "a sum over the batch", (".mean()", ".sum()")),
@@ -337,7 +343,8 @@ MISTAKES = [
         "its gradient with respect to s_real is not finite",
         (
             L2,
-            "soft = lambda x: torch.where(x > 30, x, torch.log1p(torch.exp(x)))\n    return A * soft(-s_real).mean() + B * soft(s_fake).mean()",
+            "soft = lambda x: torch.where(x > 30, x, torch.log1p(torch.exp(x)))\n"
+            "    return A * soft(-s_real).mean() + B * soft(s_fake).mean()",
         ),
     ),
     _edit(
@@ -347,7 +354,8 @@ MISTAKES = [
         "",
         (
             L2,
-            "return A * F.softplus(-s_real.double()).mean() + B * F.softplus(s_fake.double()).mean()",
+            "return A * F.softplus(-s_real.double()).mean() + B * "
+            "F.softplus(s_fake.double()).mean()",
         ),
     ),
     _edit(
@@ -357,7 +365,8 @@ MISTAKES = [
         "the log of zero",
         (
             L2,
-            "s, t = torch.sigmoid(s_real.double()), torch.sigmoid(s_fake.double())\n    return -A * torch.log(s).mean() - B * torch.log(1 - t).mean()",
+            "s, t = torch.sigmoid(s_real.double()), torch.sigmoid(s_fake.double())\n"
+            "    return -A * torch.log(s).mean() - B * torch.log(1 - t).mean()",
         ),
     ),
     _edit(
@@ -367,7 +376,8 @@ MISTAKES = [
         "caps it",
         (
             L2,
-            "s, t = s_real.clamp(-1000, 1000), s_fake.clamp(-1000, 1000)\n    return A * F.softplus(-s).mean() + B * F.softplus(t).mean()",
+            "s, t = s_real.clamp(-1000, 1000), s_fake.clamp(-1000, 1000)\n"
+            "    return A * F.softplus(-s).mean() + B * F.softplus(t).mean()",
         ),
     ),
     _edit(
@@ -377,7 +387,9 @@ MISTAKES = [
         "caps it",
         (
             L2,
-            "one, zero = torch.ones_like(s_real), torch.zeros_like(s_fake)\n    return A * F.binary_cross_entropy(torch.sigmoid(s_real), one) + B * F.binary_cross_entropy(torch.sigmoid(s_fake), zero)",
+            "one, zero = torch.ones_like(s_real), torch.zeros_like(s_fake)\n"
+            "    return A * F.binary_cross_entropy(torch.sigmoid(s_real), one) + B * "
+            "F.binary_cross_entropy(torch.sigmoid(s_fake), zero)",
         ),
     ),
     _edit(
@@ -398,7 +410,9 @@ MISTAKES = [
         "caps it",
         (
             L2,
-            "s, t = torch.sigmoid(s_real).clamp(1e-7, 1 - 1e-7), torch.sigmoid(s_fake).clamp(1e-7, 1 - 1e-7)\n    return -A * torch.log(s).mean() - B * torch.log(1 - t).mean()",
+            "s, t = torch.sigmoid(s_real).clamp(1e-7, 1 - 1e-7), "
+            "torch.sigmoid(s_fake).clamp(1e-7, 1 - 1e-7)\n"
+            "    return -A * torch.log(s).mean() - B * torch.log(1 - t).mean()",
         ),
     ),
     _edit("q2", "sums", 1, "a sum over the batch", (".mean()", ".sum()")),
@@ -409,7 +423,8 @@ MISTAKES = [
         "the log of zero",
         (
             L2,
-            "return -A * torch.log(torch.sigmoid(s_real)).mean() - B * torch.log(1 - torch.sigmoid(s_fake)).mean()",
+            "return -A * torch.log(torch.sigmoid(s_real)).mean() - B * torch.log(1 - "
+            "torch.sigmoid(s_fake)).mean()",
         ),
     ),
     _edit("q2", "sign", 0, "the sign", ("return A", "return -A"), ("+ B", "- B")),
@@ -438,7 +453,8 @@ MISTAKES = [
         "in place",
         (
             L2,
-            "s_fake = s_fake.mul_(1.0).neg_()\n    return A * F.softplus(-s_real).mean() + B * F.softplus(-s_fake).mean()",
+            "s_fake = s_fake.mul_(1.0).neg_()\n"
+            "    return A * F.softplus(-s_real).mean() + B * F.softplus(-s_fake).mean()",
         ),
     ),
     _wrong(
@@ -514,7 +530,9 @@ MISTAKES = [
         "p(x)",
         1.5,
         "functions such as p(x)",
-        'x = sp.Symbol("x")\nP, Q = sp.Function("p")(x), sp.Function("q")(x)\nD_gan = A * P / (A * P + B * Q)',
+        'x = sp.Symbol("x")\n'
+        'P, Q = sp.Function("p")(x), sp.Function("q")(x)\n'
+        "D_gan = A * P / (A * P + B * Q)",
     ),
     _wrong("q4", "swapped", 0, "swapped", "D_gan = B * q / (A * p + B * q)"),
     _wrong("q4", "the book's", 1, "weights of the question are missing", "D_gan = p / (p + q)"),
@@ -569,7 +587,8 @@ MISTAKES = [
         "",
         (
             CONSTANT,
-            "constant = round(float(A * sp.log(sp.Rational(A, A + B)) + B * sp.log(sp.Rational(B, A + B))), 10)",
+            "constant = round(float(A * sp.log(sp.Rational(A, A + B)) + B * "
+            "sp.log(sp.Rational(B, A + B))), 10)",
         ),
     ),
     _edit(
@@ -579,7 +598,8 @@ MISTAKES = [
         "",
         (
             CONSTANT,
-            "constant = A * torch.log(torch.tensor(A / (A + B))) + B * torch.log(torch.tensor(B / (A + B)))",
+            "constant = A * torch.log(torch.tensor(A / (A + B))) + B * torch.log(torch.tensor(B "
+            "/ (A + B)))",
         ),
     ),
     _edit(
@@ -611,7 +631,8 @@ MISTAKES = [
         "Integrate it",
         (
             CONSTANT,
-            "constant = A * p * sp.log(sp.Rational(A, A + B)) + B * q * sp.log(sp.Rational(B, A + B))",
+            "constant = A * p * sp.log(sp.Rational(A, A + B)) + B * q * sp.log(sp.Rational(B, A "
+            "+ B))",
         ),
     ),
     _edit("q6", "the book's constant", 2, "equal weights", (CONSTANT, "constant = -sp.log(4)")),
@@ -730,7 +751,9 @@ MISTAKES = [
         "sum to one",
         (
             "    return (mass * (d_star - c) ** 2).sum()",
-            "    delta = ((p - q) ** 2 / torch.where(mass > 0, mass, 1.0)).sum()\n    return (A * b + B * a - (A + B) * c) ** 2 / (A + B) + (b - a) ** 2 * (A * B / (A + B)) ** 2 * delta",
+            "    delta = ((p - q) ** 2 / torch.where(mass > 0, mass, 1.0)).sum()\n"
+            "    return (A * b + B * a - (A + B) * c) ** 2 / (A + B) + (b - a) ** 2 * (A * B / "
+            "(A + B)) ** 2 * delta",
         ),
     ),
     _edit("q8", "mean", 2, "a mean over the bins", (".sum()", ".mean()")),
@@ -783,21 +806,32 @@ MISTAKES = [
         "sample means",
         1,
         "from the means of the samples",
-        "import math\ndef fit_discriminator(generator, mean_real, mean_fake, n=4096):\n    r = (mean_real + torch.randn(n, generator=generator)).mean().item()\n    f = (mean_fake + torch.randn(n, generator=generator)).mean().item()\n    return r - f, (f * f - r * r) / 2 + math.log(A / B)",
+        "import math\n"
+        "def fit_discriminator(generator, mean_real, mean_fake, n=4096):\n"
+        "    r = (mean_real + torch.randn(n, generator=generator)).mean().item()\n"
+        "    f = (mean_fake + torch.randn(n, generator=generator)).mean().item()\n"
+        "    return r - f, (f * f - r * r) / 2 + math.log(A / B)",
     ),
     _wrong(
         "q9",
         "paper and noise",
         0.5,
         "",
-        "import math\ndef fit_discriminator(generator, mean_real, mean_fake, n=4096):\n    noise = 1e-3 * torch.randn(2, generator=generator)\n    return mean_real - mean_fake + noise[0].item(), (mean_fake**2 - mean_real**2) / 2 + math.log(A / B) + noise[1].item()",
+        "import math\n"
+        "def fit_discriminator(generator, mean_real, mean_fake, n=4096):\n"
+        "    noise = 1e-3 * torch.randn(2, generator=generator)\n"
+        "    return mean_real - mean_fake + noise[0].item(), (mean_fake**2 - mean_real**2) / "
+        "2 + math.log(A / B) + noise[1].item()",
     ),
     _wrong(
         "q9",
         "paper",
         0,
         "line on paper",
-        "import math\ndef fit_discriminator(generator, mean_real, mean_fake, n=4096):\n    return mean_real - mean_fake, (mean_fake**2 - mean_real**2) / 2 + math.log(A / B)",
+        "import math\n"
+        "def fit_discriminator(generator, mean_real, mean_fake, n=4096):\n"
+        "    return mean_real - mean_fake, (mean_fake**2 - mean_real**2) / 2 + math.log(A / "
+        "B)",
     ),
     _edit("q9", "too small a step", 1.5, "Train longer", ("lr=0.1", "lr=0.001")),
     _edit(
