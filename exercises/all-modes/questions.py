@@ -17,8 +17,8 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from tools.grader import asking
-from tools.grader.asking import Injection, Reply
-from tools.grader.expressions import evaluate, judge_formula
+from tools.grader.asking import Injection
+from tools.grader.expressions import judge_formula, real
 from tools.grader.questions import (
     Case,
     Constants,
@@ -246,12 +246,6 @@ EIGENVALUES = Rule(
 q1 = Question("q1", seconds=5)
 
 
-def real(value: Any, what: str) -> float:
-    """A number of Python, torch or SymPy."""
-    tree = getattr(value, "tree", None)
-    return evaluate(tree, {}, what) if tree is not None else number(Reply(what, value))
-
-
 def values(student: Any, name: str, count: int, shape: str) -> list[float]:
     """So many real numbers of a name: nested lists, tuples, a matrix or a tensor."""
 
@@ -292,7 +286,7 @@ def critic_field(student: Any, draw: Draw, k: Constants) -> None:
 @q1.test(points=1)
 def the_jacobian(student: Any, draw: Draw, k: Constants) -> None:
     got = values(student, "J", 4, "two rows of two numbers")
-    JACOBIAN.judge(k, (), got, "J")
+    JACOBIAN.judge(k, (), got, "J", shape=(2, 2))
 
 
 @q1.test(points=1)
@@ -1006,11 +1000,10 @@ q6 = Question("q6", seconds=5)
 def masses(draw: Draw, n: int) -> Tensor:
     """``n`` positive masses, multiples of 1/64, with one largest and one smallest."""
     while True:
-        steps = torch.tensor(draw.integers(n, 3, 30))
-        steps[-1] += 64 - steps.sum()
-        order = steps.sort().values
-        if steps[-1] > 2 and order[-1] > order[-2] and order[0] < order[1]:
-            return steps[torch.randperm(n, generator=draw.generator)].float() / 64
+        found = draw.masses(n, least=3)
+        order = found.sort().values
+        if order[-1] > order[-2] and order[0] < order[1]:
+            return found[torch.randperm(n, generator=draw.generator)]
 
 
 @q6.test(points=1)

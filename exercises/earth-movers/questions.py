@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 
 from tools.grader import asking
 from tools.grader.asking import Injection, Reply
-from tools.grader.expressions import evaluate
+from tools.grader.expressions import read_number
 from tools.grader.questions import (
     Case,
     Constants,
@@ -277,19 +277,15 @@ GAP = Rule(
 q2 = Question("q2", seconds=5)
 
 
-def masses(draw: Draw, n: int) -> Tensor:
-    """``n`` masses, multiples of 1/64, some of them 0."""
-    while True:
-        found = torch.tensor(draw.integers(n, 0, 24))
-        found[-1] += 64 - found.sum()
-        if found[-1] >= 0:
-            return found[torch.randperm(n, generator=draw.generator)].double() / 64
-
-
 def slope(draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """p, q, and rising positions with gaps of at least 1, so that a step of 1 is allowed."""
     gaps = torch.tensor([draw.integer(-8, 8), *draw.integers(n - 1, 4, 14)]).double() / 4
-    return masses(draw, n), masses(draw, n), gaps.cumsum(0)
+    # Some masses are 0; the last, which makes up for the rest, may stand anywhere.
+    p, q = (
+        draw.masses(n, least=0, most=24)[torch.randperm(n, generator=draw.generator)].double()
+        for _ in range(2)
+    )
+    return p, q, gaps.cumsum(0)
 
 
 def the_critic(student: Any, draw: Draw, k: Constants, n: int) -> tuple[Any, Tensor, Tensor]:
@@ -517,9 +513,7 @@ STEEPEST = Rule(
 
 @q3.test(points=1)
 def the_steepest(student: Any, draw: Draw, k: Constants) -> None:
-    value = student.get("steepest")
-    tree = getattr(value, "tree", None)
-    got = evaluate(tree, {}, "steepest") if tree is not None else number(Reply("steepest", value))
+    got = read_number(student, "steepest")
     # Small numbers: judged as multiples of the right one.
     unit = steep(k)
     relative = Rule(

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from tools.grader import asking
-from tools.grader.asking import Injection, Reply, Seed
+from tools.grader.asking import Injection, Seed
+from tools.grader.expressions import read_number
 from tools.grader.questions import (
     Case,
     Constants,
@@ -895,7 +896,8 @@ def walks(student: Any, draw: Draw, k: Constants) -> None:
                 0.4 if latents else 0.0,
             )
         WALK.judge(
-            k, (seed, a, b, n), got.double().flatten().tolist(), "walk", say(z0=a, z1=b, n=n)
+            k, (seed, a, b, n), got.double().flatten().tolist(), "walk", say(z0=a, z1=b, n=n),
+            shape=(n, 2),
         )
         if reply.attached:
             raise Wrong(
@@ -988,10 +990,6 @@ LEVEL = Rule(
     ],
 )
 q7 = Question("q7", seconds=4, inject=inject_helpers)
-
-
-def read_number(student: Any, name: str) -> float:
-    return number(Reply(name, student.get(name)))
 
 
 @q7.test(points=1)

@@ -219,7 +219,7 @@ def into_the_range(student: Any, draw: Draw, k: Constants) -> None:
 
     inputs = TO_TANH.draw(draw, k, scanned)
     reply = student.call("to_tanh", *inputs)
-    TO_TANH.judge(k, inputs, shaped(reply, (2, 3), "that of the input"), "to_tanh", say(values=inputs[0]))
+    TO_TANH.judge(k, inputs, shaped(reply, (2, 3), "that of the input"), "to_tanh", say(values=inputs[0]), (2, 3))
     pure(reply, ["values"])
 
 
@@ -227,7 +227,7 @@ def into_the_range(student: Any, draw: Draw, k: Constants) -> None:
 def out_of_the_range(student: Any, draw: Draw, k: Constants) -> None:
     inputs = BACK.draw(draw, k, lambda d: (d.uniform(8, -0.95, 0.95).reshape(2, 4) + 1 / 1024,))
     reply = student.call("to_values", *inputs)
-    BACK.judge(k, inputs, shaped(reply, (2, 4), "that of the input"), "to_values", say(x=inputs[0]))
+    BACK.judge(k, inputs, shaped(reply, (2, 4), "that of the input"), "to_values", say(x=inputs[0]), (2, 4))
     pure(reply, ["x"])
 
 

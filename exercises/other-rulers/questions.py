@@ -839,10 +839,9 @@ CRITIC = "(bound, T)"
 def masses(draw: Draw, n: int) -> Tensor:
     """``n`` masses, multiples of 1/64 that sum to one, none far from the others; float64."""
     while True:
-        steps = torch.tensor(draw.integers(n, 2, 14))
-        steps[-1] += 64 - steps.sum()
-        if 2 <= steps[-1] <= 14:
-            return steps.double() / 64
+        found = draw.masses(n, most=14)
+        if found[-1] <= 14 / 64:
+            return found.double()
 
 
 def two_masses(draw: Draw, row: Row, n: int) -> tuple[Tensor, Tensor]:

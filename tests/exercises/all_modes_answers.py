@@ -6,16 +6,11 @@ the instructor's edition itself.
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, source
-
-from tools.grader import editions
-from tools.grader.marking import Assignment
-from tools.grader.questions import Constants
+from asking_here import Mistake, after_the_head, filled, in_capitals, then
 
 HEAD = """
 import math
@@ -122,41 +117,6 @@ class Replay:
 }
 
 
-def fill(k: Constants, code: str) -> str:
-    """The code with the variant's constants for the words in capitals."""
-    values = {name.upper(): value for name, value in vars(k).items()}
-    return re.sub(
-        rf"\b({'|'.join(values)})\b",
-        lambda found: str(values[found[1]]),
-        code,
-    )
-
-
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question."""
-    return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question
-        and cell.cell_type == "code"
-        and "answer" in editions.tags(cell)
-        and "plt." not in cell.source
-    )
-
-
-def plain(assignment: Assignment, question: str) -> list[str]:
-    return [HEAD, solution(assignment, question)]
-
-
-def own(assignment: Assignment, question: str) -> list[str]:
-    return [HEAD, fill(assignment.k, OWN[question])]
-
-
-def _then(question: str, name: str, deserved: float, words: str, code: str) -> Mistake:
-    """A mistake after the right answer: its definitions replace some of the right ones."""
-    return Mistake(question, name, code, deserved, words)
-
-
 PROBABILITY = "def probability(x): return (1 + math.tanh(x / 2)) / 2\n"
 COUNT = (
     "def count_modes(x, centres, std):\n"
@@ -224,15 +184,15 @@ PLACE = "            place = int(torch.randint(self.t, (1,), generator=self.g))\
 ANY = "torch.randint(self.c, (1,), generator=self.g)"
 MISTAKES = [
     # Question 1, 3 points
-    _then("q1", "uphill", 2.25, "minus the slope", "v_theta, v_psi = -v_theta, -v_psi"),
-    _then(
+    then("q1", "uphill", 2.25, "minus the slope", "v_theta, v_psi = -v_theta, -v_psi"),
+    then(
         "q1",
         "saturating",
         2.625,
         "saturating loss",
         "v_theta = A * psi / (1 + sp.exp(-psi * theta))",
     ),
-    _then(
+    then(
         "q1",
         "no penalty",
         1.75,
@@ -241,8 +201,8 @@ MISTAKES = [
         "J = [[0, A / 2], [-0.5, -(M**2) / 2]]\n"
         "eigenvalues = (J[1][1] / 2, math.sqrt(A / 4 - J[1][1] ** 2 / 4))",
     ),
-    _then("q1", "no weight", 2.75, "weight of the generator", "v_theta = v_theta / A"),
-    _then(
+    then("q1", "no weight", 2.75, "weight of the generator", "v_theta = v_theta / A"),
+    then(
         "q1",
         "theta = 0",
         2,
@@ -251,11 +211,11 @@ MISTAKES = [
         "J = [[0, A / 2], [-0.5, -_c]]\n"
         "eigenvalues = (-_c / 2, math.sqrt(A / 4 - _c**2 / 4))",
     ),
-    _then("q1", "transposed", 2.5, "rows and columns", "J = torch.tensor(J).T"),
-    _then("q1", "turning alone", 2.25, "turning alone", "eigenvalues = (0, math.sqrt(A) / 2)"),
-    _then("q1", "complex", 2, "the pair (u, omega)", "eigenvalues = complex(*eigenvalues)"),
-    _then("q1", "sigma(0) = 1", 2.5, "sigma(0) = 1/2", "J = [[0, A], [-1, J[1][1]]]"),
-    _then(
+    then("q1", "transposed", 2.5, "rows and columns", "J = torch.tensor(J).T"),
+    then("q1", "turning alone", 2.25, "turning alone", "eigenvalues = (0, math.sqrt(A) / 2)"),
+    then("q1", "complex", 2, "the pair (u, omega)", "eigenvalues = complex(*eigenvalues)"),
+    then("q1", "sigma(0) = 1", 2.5, "sigma(0) = 1/2", "J = [[0, A], [-1, J[1][1]]]"),
+    then(
         "q1",
         "data at 0",
         1.75,
@@ -265,7 +225,7 @@ MISTAKES = [
         "eigenvalues = (-GAMMA / 2, math.sqrt(A / 4 - GAMMA**2 / 4))",
     ),
     # Question 2, 3 points
-    _then(
+    then(
         "q2",
         "real part",
         1.0,
@@ -275,27 +235,27 @@ MISTAKES = [
         "    return abs(1 - h * _c / 2)\n"
         "largest_step, best_step = 4 / _c, 2 / _c",
     ),
-    _then(
+    then(
         "q2",
         "flow",
         1.875,
         "this is the flow",
         "def growth(h):\n    return math.exp(-h * (M**2 / 2 + GAMMA) / 2)",
     ),
-    _then(
+    then(
         "q2",
         "square",
         2.25,
         "root is missing",
         "_g = growth\ndef growth(h):\n    return _g(h) ** 2",
     ),
-    _then(
+    then(
         "q2", "modulus of J", 1.5, "eigenvalue of J", "def growth(h):\n    return math.sqrt(A) / 2"
     ),
-    _then(
+    then(
         "q2", "exchanged", 2.125, "best step", "largest_step, best_step = best_step, largest_step"
     ),
-    _then(
+    then(
         "q2",
         "no damping",
         1.875,
@@ -303,8 +263,8 @@ MISTAKES = [
         "def growth(h):\n"
         "    return math.hypot(1, h * math.sqrt(A / 4 - (M**2 / 2 + GAMMA) ** 2 / 4))",
     ),
-    _then("q2", "any step", 2, "", "largest_step = math.inf"),
-    _then(
+    then("q2", "any step", 2, "", "largest_step = math.inf"),
+    then(
         "q2",
         "penalty alone",
         1.5,
@@ -314,7 +274,7 @@ MISTAKES = [
         "largest_step, best_step = 4 * GAMMA / A, 2 * GAMMA / A",
     ),
     # Question 3, 4 points
-    _then(
+    then(
         "q3",
         "turns for both",
         1.875,
@@ -323,7 +283,7 @@ MISTAKES = [
         "    psi = psi + h * pull(theta, psi)\n"
         "    return theta + h * A * psi * probability(-psi * theta), psi",
     ),
-    _then(
+    then(
         "q3",
         "old critic",
         3,
@@ -334,8 +294,8 @@ MISTAKES = [
         "        psi = psi + h * pull(theta, psi)\n"
         "    return theta + move, psi",
     ),
-    _then("q3", "both at once", 1.5, "the other rule", "alternating = simultaneous"),
-    _then(
+    then("q3", "both at once", 1.5, "the other rule", "alternating = simultaneous"),
+    then(
         "q3",
         "one critic step",
         3,
@@ -344,7 +304,7 @@ MISTAKES = [
         "    psi = psi + h * pull(theta, psi)\n"
         "    return theta + h * A * psi * probability(-psi * theta), psi",
     ),
-    _then(
+    then(
         "q3",
         "generator first",
         3,
@@ -355,14 +315,14 @@ MISTAKES = [
         "        psi = psi + h * pull(theta, psi)\n"
         "    return theta, psi",
     ),
-    _then(
+    then(
         "q3",
         "overflow",
         3,
         "OverflowError",
         "def probability(x):\n    return 1 / (1 + math.exp(-x))",
     ),
-    _then(
+    then(
         "q3",
         "uphill",
         0.75,
@@ -373,7 +333,7 @@ MISTAKES = [
         "def alternating(t, p, h):\n"
         "    return _a(t, p, -h)",
     ),
-    _then(
+    then(
         "q3",
         "linear part",
         1.875,
@@ -382,7 +342,7 @@ MISTAKES = [
         "    return theta + h * A * psi / 2, psi + h * ((M - theta) / 2 - (M**2 / 2 + GAMMA) "
         "* psi)",
     ),
-    _then(
+    then(
         "q3",
         "exchanged",
         2.5,
@@ -406,14 +366,14 @@ MISTAKES = [
     ),
     _count("the full share", 2, "a full fair share", level="len(x) / len(centres)"),
     _count("a count", 1, "not a count", share="good.sum()"),
-    _then(
+    then(
         "q4",
         "exchanged",
         1,
         "modes first",
         "_c = count_modes\ndef count_modes(*x):\n    return _c(*x)[::-1]",
     ),
-    _then(
+    then(
         "q4",
         "a share of modes",
         1,
@@ -423,7 +383,7 @@ MISTAKES = [
         "    modes, share = _c(x, centres, std)\n"
         "    return modes / len(centres), share",
     ),
-    _then(
+    then(
         "q4",
         "modes alone",
         0,
@@ -455,21 +415,21 @@ MISTAKES = [
     ),
     _trust("a sum", 0, "due is True or False", "sum([0.5, 0.5])"),
     # Question 6, 3 points
-    _then(
+    then(
         "q6",
         "against the data",
         2.25,
         "against the data themselves",
         "def secured(D, p):\n    return (p * D.log()).sum() + WEIGHT * (p * (1 - D).log()).sum()",
     ),
-    _then(
+    then(
         "q6",
         "largest over Q",
         2.25,
         "goes where D is largest",
         "def secured(D, p):\n    return (p * D.log()).sum() + WEIGHT * (1 - D.min()).log()",
     ),
-    _then(
+    then(
         "q6",
         "no weight",
         1.75,
@@ -478,16 +438,16 @@ MISTAKES = [
         "    return (p * D.log()).sum() + (1 - D.max()).log()\n"
         "maxmin = -math.log(4)",
     ),
-    _then("q6", "D = 1/2", 2.25, "secures less", "maxmin = -(1 + WEIGHT) * math.log(2)"),
-    _then("q6", "the best D", 2.5, "the value of V", "maxmin = 1 / (1 + WEIGHT)"),
-    _then(
+    then("q6", "D = 1/2", 2.25, "secures less", "maxmin = -(1 + WEIGHT) * math.log(2)"),
+    then("q6", "the best D", 2.5, "the value of V", "maxmin = 1 / (1 + WEIGHT)"),
+    then(
         "q6",
         "max-min = min-max",
         2.25,
         "with all of P",
         "def point_game(p):\n    return int(p.argmax()), maxmin",
     ),
-    _then(
+    then(
         "q6",
         "maximises",
         2.25,
@@ -496,7 +456,7 @@ MISTAKES = [
         "    v = p * (p / (p + WEIGHT)).log() + WEIGHT * (WEIGHT / (p + WEIGHT)).log()\n"
         "    return int(v.argmax()), float(v.max())",
     ),
-    _then(
+    then(
         "q6",
         "from 1",
         2.75,
@@ -555,10 +515,10 @@ MISTAKES = [
     ),
 ]
 
-ANSWERS = Answers(
+ANSWERS = after_the_head(
     "all-modes",
-    {"plain": plain, "own": own},
-    lambda assignment, m: [*plain(assignment, m.question), fill(assignment.k, m.code)],
-    lambda k: [HEAD],
+    HEAD,
+    OWN,
+    lambda assignment, code: filled(code, in_capitals(assignment.k)),
     MISTAKES,
 )

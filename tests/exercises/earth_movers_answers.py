@@ -6,16 +6,11 @@ style is the instructor's edition itself.
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, source
-
-from tools.grader import editions
-from tools.grader.marking import Assignment
-from tools.grader.questions import Constants
+from asking_here import Mistake, after_the_head, filled, in_capitals, then
 
 HEAD = """
 import math
@@ -93,35 +88,6 @@ def generator_loss(kind, fake):
     return -torch.mean(fake) if kind == "wgan" else 0.5 * ((fake - CODE_C) ** 2).mean()
 """,
 }
-
-
-def fill(k: Constants, code: str) -> str:
-    """The code with the variant's constants for the words in capitals."""
-    values = {name.upper(): value for name, value in vars(k).items()}
-    words = rf"(?<!\.)\b({'|'.join(values)})\b"  # not the F of torch.nn.functional
-    return re.sub(words, lambda found: str(values[found[1]]), code)
-
-
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question."""
-    return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question and cell.cell_type == "code" and "answer" in editions.tags(cell)
-    )
-
-
-def plain(assignment: Assignment, question: str) -> list[str]:
-    return [HEAD, solution(assignment, question)]
-
-
-def own(assignment: Assignment, question: str) -> list[str]:
-    return [HEAD, fill(assignment.k, OWN[question])]
-
-
-def _then(question: str, name: str, deserved: float, words: str, code: str) -> Mistake:
-    """A mistake after the right answer: its definitions replace some of the right ones."""
-    return Mistake(question, name, code, deserved, words)
 
 
 MOVING = (
@@ -240,14 +206,14 @@ MISTAKES = [
     _potential("upside down", 0.5, "worst critic", up="-UP", down="DOWN"),
     _potential("no positions", 1.5, "positions x are not used", gaps="1"),
     _potential("never falls", 1.5, "never falls", down="0.0"),
-    _then(
+    then(
         "q2",
         "the plan's cost",
         0,
         "due is one value",
         "def potential(p, q, x):\n    return ((q - p).cumsum(0)[:-1].abs() * x.diff()).sum()",
     ),
-    _then(
+    then(
         "q2",
         "constant",
         0,
@@ -255,48 +221,48 @@ MISTAKES = [
         "def potential(p, q, x):\n    return torch.zeros(len(p))",
     ),
     # Question 3, 3 points
-    _then(
+    then(
         "q3", "no underscore", 1, "without the underscore", CLIP + "layer.weight.data.clamp(-C, C)"
     ),
-    _then(
+    then(
         "q3",
         "new parameters",
         1.5,
         "optimiser still holds the old",
         CLIP + "layer.weight = nn.Parameter(layer.weight.clamp(-C, C))",
     ),
-    _then(
+    then(
         "q3",
         "biases too",
         2,
         "biases are clipped",
         CLIP + "layer.weight.clamp_(-C, C), layer.bias.clamp_(-C, C)",
     ),
-    _then("q3", "one side", 1.5, "only the upper bound", CLIP + "layer.weight.clamp_(max=C)"),
-    _then(
+    then("q3", "one side", 1.5, "only the upper bound", CLIP + "layer.weight.clamp_(max=C)"),
+    then(
         "q3",
         "scaled",
         1.5,
         "have changed, too",
         CLIP + "layer.weight.mul_(C / layer.weight.abs().max())",
     ),
-    _then(
+    then(
         "q3",
         "children only",
         1.5,
         "inside a block",
         CLIP.replace("modules()", "children()") + "layer.weight.clamp_(-C, C)",
     ),
-    _then(
+    then(
         "q3",
         "gradients clipped",
         1,
         "what they were",
         "def clip(critic):\n    nn.utils.clip_grad_value_(critic.parameters(), C)",
     ),
-    _then("q3", "one path", 2.25, "one path", "steepest = C**3"),
-    _then("q3", "one derivative", 2.5, "one partial derivative", "steepest = HIDDEN**2 * C**3"),
-    _then(
+    then("q3", "one path", 2.25, "one path", "steepest = C**3"),
+    then("q3", "one derivative", 2.5, "one partial derivative", "steepest = HIDDEN**2 * C**3"),
+    then(
         "q3",
         "one hidden layer",
         2.25,
@@ -332,7 +298,7 @@ MISTAKES = [
     _penalty("no weight", 3, "weight in front", value="F.relu(g.norm(dim=1) - K).square().mean()"),
     _penalty("of the mean", 1.5, "divided by n", of=".mean()"),
     _penalty("bound 1", 3, "not 1", value="LAM * F.relu(g.norm(dim=1) - 1).square().mean()"),
-    _then(
+    then(
         "q4",
         "backward",
         3.25,
@@ -342,7 +308,7 @@ MISTAKES = [
         "    critic(real).sum().backward()\n"
         "    return _p(critic, real, fake, t)",
     ),
-    _then(
+    then(
         "q4",
         "item",
         2,
@@ -369,7 +335,7 @@ MISTAKES = [
     _mmd("no width", 2, "width of the kernel", scale="1"),
     _mmd("sign", 0.5, "the sign", value="2 * table(x, y).mean() - within(x) - within(y)"),
     # Question 6, 3 points
-    _then(
+    then(
         "q6",
         "sigmoid in the WGAN",
         2,
@@ -381,7 +347,7 @@ MISTAKES = [
         "def generator_loss(kind, f):\n"
         "    return -f.sigmoid().mean() if kind == 'wgan' else _g(kind, f)",
     ),
-    _then(
+    then(
         "q6",
         "WGAN maximised",
         2.25,
@@ -392,7 +358,7 @@ MISTAKES = [
         "def generator_loss(kind, f):\n"
         "    return -_g(kind, f) if kind == 'wgan' else _g(kind, f)",
     ),
-    _then(
+    then(
         "q6",
         "no price",
         2.75,
@@ -401,7 +367,7 @@ MISTAKES = [
         "def critic_loss(kind, r, f):\n"
         "    return f.mean() - r.mean() if kind == 'wgan' else _c(kind, r, f)",
     ),
-    _then(
+    then(
         "q6",
         "codes 0, 1, 1",
         2.5,
@@ -413,7 +379,7 @@ MISTAKES = [
         "def generator_loss(kind, f):\n"
         "    return ((f - CODE_C) ** 2).mean() if kind == 'lsgan' else _g(kind, f)",
     ),
-    _then(
+    then(
         "q6",
         "no half",
         2.5,
@@ -424,7 +390,7 @@ MISTAKES = [
         "def generator_loss(kind, f):\n"
         "    return 2 * _g(kind, f) if kind == 'lsgan' else _g(kind, f)",
     ),
-    _then(
+    then(
         "q6",
         "saturating",
         2.625,
@@ -433,7 +399,7 @@ MISTAKES = [
         "def generator_loss(kind, f):\n"
         "    return -F.softplus(f).mean() if kind == 'gan' else _g(kind, f)",
     ),
-    _then(
+    then(
         "q6",
         "generator's code b",
         2.75,
@@ -442,7 +408,7 @@ MISTAKES = [
         "def generator_loss(kind, f):\n"
         "    return ((f - CODE_B) ** 2).mean() / 2 if kind == 'lsgan' else _g(kind, f)",
     ),
-    _then(
+    then(
         "q6",
         "sums",
         1.5,
@@ -453,7 +419,7 @@ MISTAKES = [
         "def generator_loss(kind, f):\n"
         "    return len(f) * _g(kind, f)",
     ),
-    _then(
+    then(
         "q6",
         "numbers",
         0,
@@ -466,10 +432,10 @@ MISTAKES = [
     ),
 ]
 
-ANSWERS = Answers(
+ANSWERS = after_the_head(
     "earth-movers",
-    {"plain": plain, "own": own},
-    lambda assignment, m: [*plain(assignment, m.question), fill(assignment.k, m.code)],
-    lambda k: [HEAD],
+    HEAD,
+    OWN,
+    lambda assignment, code: filled(code, in_capitals(assignment.k)),
     MISTAKES,
 )

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake
+from asking_here import Answers, Mistake, edited, filled
 
 from tools.grader.questions import Constants
 
@@ -162,14 +163,8 @@ level = 2 * entropy(TARGET / 2)
 
 def fill(code: str, k: Constants) -> str:
     """The code with the variant's constants."""
-    for name, value in (
-        ("LATENT", k.latent),
-        ("STEPS_D", k.k),
-        ("TARGET", k.target),
-        ("POWER", k.power),
-    ):
-        code = code.replace(name, str(value))
-    return code
+    values = {"LATENT": k.latent, "STEPS_D": k.k, "TARGET": k.target, "POWER": k.power}
+    return filled(code, values)
 
 
 def cells(k: Constants, answers: dict[str, str]) -> list[str]:
@@ -177,19 +172,10 @@ def cells(k: Constants, answers: dict[str, str]) -> list[str]:
     return [HEAD, *(fill(answers[name], k) for name in PLAIN if answers.get(name))]
 
 
-def _edit(
-    question: str, name: str, deserved: float, words: str, *changes: tuple[str, str]
-) -> Mistake:
-    code = PLAIN[question]
-    for old, new in changes:
-        assert old in code, (name, old)
-        code = code.replace(old, new)
-    return Mistake(question, name, code, deserved, words)
-
-
 MEANS = "2 * mean(x, y) - mean(x, x) - mean(y, y)"
 D_LOSS = "(TARGET * F.softplus(-s) + (1 - TARGET) * F.softplus(s)).mean() + F.softplus(t).mean()"
 ROWS = "            rows = torch.randint(len(points), (64,), generator=generator)\n"
+_edit = partial(edited, PLAIN)
 MISTAKES = [
     # Question 1, 2 points
     _edit("q1", "mixed pairs only", 0, "within each sample are missing", (MEANS, "2 * mean(x, y)")),

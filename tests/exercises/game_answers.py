@@ -6,12 +6,12 @@ its question; ``deserved`` is what a fair reader gives of its points, to within 
 
 from __future__ import annotations
 
-import re
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake
+from asking_here import Answers, edited, filled, then
 
 from tools.grader.questions import Constants
 
@@ -171,23 +171,7 @@ def cells(k: Constants, answers: dict[str, str]) -> list[str]:
 
 
 def weights(code: str, k: Constants) -> str:
-    code = re.sub(r"\bA\b", str(k.alpha), code)
-    return re.sub(r"\bB\b", str(k.beta), code)
-
-
-def _wrong(question: str, name: str, deserved: float, words: str, code: str) -> Mistake:
-    """The code last: most of it is longer than a line."""
-    return Mistake(question, name, code, deserved, words)
-
-
-def _edit(
-    question: str, name: str, deserved: float, words: str, *changes: tuple[str, str]
-) -> Mistake:
-    code = PLAIN[question]
-    for old, new in changes:
-        assert old in code, (name, old)
-        code = code.replace(old, new)
-    return _wrong(question, name, deserved, words, code)
+    return filled(code, {"A": k.alpha, "B": k.beta})
 
 
 L1 = "return -A * torch.log(d_real).mean() - B * torch.log(1 - d_fake).mean()"
@@ -205,6 +189,7 @@ VALUE = (
     "(A * p + B * q))"
 )
 
+_edit = partial(edited, PLAIN)
 MISTAKES = [
     # Question 1, 2 points
     _edit("q1", "item", 1, "not a tensor", (L1, f"{L1.replace('return ', 'return (')}).item()")),
@@ -291,7 +276,7 @@ MISTAKES = [
         ("(d_real, d_real)", "(d_real, d_fake)"),
     )
     if False
-    else _wrong(
+    else then(
         "q1",
         "swapped",
         0,
@@ -327,8 +312,8 @@ MISTAKES = [
         "added, not averaged",
         (L1, f"{L1.replace('return ', 'return (')}) / (A + B)"),
     ),
-    _wrong("q1", "empty", 0, "returns nothing", "def discriminator_loss(d_real, d_fake):\n    ..."),
-    _wrong(
+    then("q1", "empty", 0, "returns nothing", "def discriminator_loss(d_real, d_fake):\n    ..."),
+    then(
         "q1",
         "raises",
         0,
@@ -457,7 +442,7 @@ MISTAKES = [
             "    return A * F.softplus(-s_real).mean() + B * F.softplus(-s_fake).mean()",
         ),
     ),
-    _wrong(
+    then(
         "q2", "loops", 0, "", "def discriminator_loss_from_logits(s_real, s_fake):\n    return None"
     ),
     # Question 3, 3 points
@@ -508,24 +493,24 @@ MISTAKES = [
     ),
     _edit("q3", "no mean", 1.5, "it must be one number", (SAT, "return -B * F.softplus(s_fake)")),
     # Question 4, 2 points
-    _wrong("q4", "LaTeX", 1, "a text", r'D_gan = r"\frac{A p}{A p + B q}"'),
-    _wrong("q4", "text", 1, "a text", 'D_gan = "A*p/(A*p + B*q)"'),
-    _wrong("q4", "Eq", 1.5, "", 'D_gan = sp.Eq(sp.Symbol("D"), A * p / (A * p + B * q))'),
-    _wrong("q4", "list of solve", 1.5, "", "D_gan = [A * p / (A * p + B * q)]"),
-    _wrong(
+    then("q4", "LaTeX", 1, "a text", r'D_gan = r"\frac{A p}{A p + B q}"'),
+    then("q4", "text", 1, "a text", 'D_gan = "A*p/(A*p + B*q)"'),
+    then("q4", "Eq", 1.5, "", 'D_gan = sp.Eq(sp.Symbol("D"), A * p / (A * p + B * q))'),
+    then("q4", "list of solve", 1.5, "", "D_gan = [A * p / (A * p + B * q)]"),
+    then(
         "q4", "function", 1.5, "a function", "def D_gan(p, q):\n    return A * p / (A * p + B * q)"
     ),
-    _wrong("q4", "lambda", 1.5, "a function", "D_gan = lambda p, q: A * p / (A * p + B * q)"),
-    _wrong(
+    then("q4", "lambda", 1.5, "a function", "D_gan = lambda p, q: A * p / (A * p + B * q)"),
+    then(
         "q4",
         "other names",
         1.5,
         "with the letters",
         'u, v = sp.symbols("u v")\nD_gan = A * u / (A * u + B * v)',
     ),
-    _wrong("q4", "logit", 0.5, "this is the logit", "D_gan = sp.log(A * p / (B * q))"),
-    _wrong("q4", "squares", 0, "squared densities", "D_gan = p**2 / (p**2 + q**2)"),
-    _wrong(
+    then("q4", "logit", 0.5, "this is the logit", "D_gan = sp.log(A * p / (B * q))"),
+    then("q4", "squares", 0, "squared densities", "D_gan = p**2 / (p**2 + q**2)"),
+    then(
         "q4",
         "p(x)",
         1.5,
@@ -534,14 +519,14 @@ MISTAKES = [
         'P, Q = sp.Function("p")(x), sp.Function("q")(x)\n'
         "D_gan = A * P / (A * P + B * Q)",
     ),
-    _wrong("q4", "swapped", 0, "swapped", "D_gan = B * q / (A * p + B * q)"),
-    _wrong("q4", "the book's", 1, "weights of the question are missing", "D_gan = p / (p + q)"),
-    _wrong("q4", "ratio", 0.5, "ratio", "D_gan = A * p / (B * q)"),
-    _wrong("q4", "sign", 0.5, "a sign", "D_gan = A * p / (B * q - A * p)"),
-    _wrong("q4", "a half", 0, "1/2 is right only", "D_gan = sp.Rational(1, 2)"),
-    _wrong("q4", "stranger", 0, "contains", "D_gan = p / (p + c)"),
-    _wrong("q4", "None", 0, "empty", "D_gan = None"),
-    _wrong(
+    then("q4", "swapped", 0, "swapped", "D_gan = B * q / (A * p + B * q)"),
+    then("q4", "the book's", 1, "weights of the question are missing", "D_gan = p / (p + q)"),
+    then("q4", "ratio", 0.5, "ratio", "D_gan = A * p / (B * q)"),
+    then("q4", "sign", 0.5, "a sign", "D_gan = A * p / (B * q - A * p)"),
+    then("q4", "a half", 0, "1/2 is right only", "D_gan = sp.Rational(1, 2)"),
+    then("q4", "stranger", 0, "contains", "D_gan = p / (p + c)"),
+    then("q4", "None", 0, "empty", "D_gan = None"),
+    then(
         "q4",
         "a tower",
         0,
@@ -550,33 +535,33 @@ MISTAKES = [
     ),
     # Question 5, 2 points
     _edit("q5", "halved", 1, "half of it", ("(A * p + B * q)", "(A * p + B * q) / 2")),
-    _wrong(
+    then(
         "q5",
         "a = -1, b = 1",
         0.5,
         "right for a = -1",
         "D_lsgan = (A * p - B * q) / (A * p + B * q)",
     ),
-    _wrong("q5", "a = 0, b = 1", 0.5, "GAN's optimum", "D_lsgan = A * p / (A * p + B * q)"),
-    _wrong(
+    then("q5", "a = 0, b = 1", 0.5, "GAN's optimum", "D_lsgan = A * p / (A * p + B * q)"),
+    then(
         "q5",
         "plain symbols",
         2,
         "",
         'a, b, p, q = sp.symbols("a b p q")\nD_lsgan = (A * b * p + B * a * q) / (A * p + B * q)',
     ),
-    _wrong("q5", "swapped", 0, "swapped", "D_lsgan = (A * a * p + B * b * q) / (A * p + B * q)"),
-    _wrong("q5", "sign", 0.5, "a sign", "D_lsgan = (A * b * p - B * a * q) / (A * p + B * q)"),
-    _wrong("q5", "undivided", 0.5, "divided by the sum", "D_lsgan = A * b * p + B * a * q"),
-    _wrong(
+    then("q5", "swapped", 0, "swapped", "D_lsgan = (A * a * p + B * b * q) / (A * p + B * q)"),
+    then("q5", "sign", 0.5, "a sign", "D_lsgan = (A * b * p - B * a * q) / (A * p + B * q)"),
+    then("q5", "undivided", 0.5, "divided by the sum", "D_lsgan = A * b * p + B * a * q"),
+    then(
         "q5",
         "the book's",
         1,
         "weights of the question are missing",
         "D_lsgan = (b * p + a * q) / (p + q)",
     ),
-    _wrong("q5", "midpoint", 0, "midpoint", "D_lsgan = (a + b) / 2"),
-    _wrong(
+    then("q5", "midpoint", 0, "midpoint", "D_lsgan = (a + b) / 2"),
+    then(
         "q5", "with c", 0, "contains c", "D_lsgan = (A * b * p + B * a * q + c) / (A * p + B * q)"
     ),
     # Question 6, 3 points
@@ -801,7 +786,7 @@ MISTAKES = [
     ),
     _edit("q8", "0/0", 3, "0/0", ("torch.where(mass > 0, mass, 1.0)", "mass")),
     # Question 9, 3 points
-    _wrong(
+    then(
         "q9",
         "sample means",
         1,
@@ -812,7 +797,7 @@ MISTAKES = [
         "    f = (mean_fake + torch.randn(n, generator=generator)).mean().item()\n"
         "    return r - f, (f * f - r * r) / 2 + math.log(A / B)",
     ),
-    _wrong(
+    then(
         "q9",
         "paper and noise",
         0.5,
@@ -823,7 +808,7 @@ MISTAKES = [
         "    return mean_real - mean_fake + noise[0].item(), (mean_fake**2 - mean_real**2) / "
         "2 + math.log(A / B) + noise[1].item()",
     ),
-    _wrong(
+    then(
         "q9",
         "paper",
         0,

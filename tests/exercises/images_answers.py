@@ -6,12 +6,11 @@ the variant. The first right style is the instructor's edition itself.
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, solution, source
+from asking_here import Answers, Mistake, filled, in_capitals, solution, source
 
 from tools.grader import editions, marking
 from tools.grader.marking import Assignment
@@ -429,13 +428,10 @@ MISTAKES = [
         "weigh them",
     ),
 ]
-NAMES = ("classes", "latent", "kernel", "dilation", "top", "factor")
 
 
 def own(k: Constants, code: str) -> str:
-    for name in NAMES:
-        code = re.sub(rf"\b{name.upper()}\b", str(getattr(k, name)), code)
-    return code
+    return filled(code, in_capitals(k))
 
 
 def start(assignment: Assignment) -> list[str]:

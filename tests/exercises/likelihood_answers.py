@@ -6,12 +6,11 @@ the constants of the variant. The first right style is the instructor's edition 
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, solution
+from asking_here import Answers, Mistake, filled, in_capitals, solution
 
 from tools.grader.marking import Assignment
 from tools.grader.questions import Constants
@@ -631,14 +630,10 @@ MISTAKES = [
         "not a tensor",
     ),
 ]
-NAMES = ("prior", "scale", "up", "down", "centre", "gamma", "stretch", "weight")
 
 
 def own(k: Constants, code: str) -> str:
-    for name in NAMES:
-        value = getattr(k, name)
-        code = re.sub(rf"\b{name.upper()}\b", f"({value})" if value < 0 else str(value), code)
-    return code
+    return filled(code, in_capitals(k))
 
 
 def needed(assignment: Assignment, question: str) -> list[str]:

@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, source
+from asking_here import Answers, Mistake, filled, solution
 
-from tools.grader import editions
 from tools.grader.marking import Assignment
 from tools.grader.questions import Constants
 
@@ -136,32 +135,15 @@ def f2_everywhere(t):
 """
 
 
-def filled(k: Constants, code: str) -> str:
+def fill(k: Constants, code: str) -> str:
     values: dict[str, object] = {"ALPHA": k.alpha, "BETA": k.beta, "TARGET": k.target}
     for i, row in enumerate(k.rows, 1):
         values |= {f"A{i}": row.A, f"C{i}": row.c, f"END{i}": row.end}
-    for name, value in values.items():
-        code = re.sub(rf"\b{name}\b", str(value), code)
-    return code
+    return filled(code, values)
 
 
 def rows(k: Constants) -> str:
     return HEAD + "\n".join(f"f{i} = {vars(k)[f'f{i}_code']}" for i in (1, 2, 3, 4))
-
-
-SOLUTIONS: dict[str, dict[str, str]] = {}
-
-
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question; a variant's source is read once."""
-    variant = repr(assignment.k)
-    if variant not in SOLUTIONS:
-        SOLUTIONS[variant] = {}
-        for name, cell in editions.by_question(source(assignment)):
-            if cell.cell_type == "code" and "answer" in editions.tags(cell):
-                code = editions.solved(cell.source)
-                SOLUTIONS[variant][name] = SOLUTIONS[variant].get(name, "") + code + "\n"
-    return SOLUTIONS[variant][question]
 
 
 #: What a question's answer calls; the grader puts the right ones in their place.
@@ -179,7 +161,7 @@ def second_style(assignment: Assignment, question: str) -> list[str]:
     k = assignment.k
     made = {"q1": own_q1, "q2": own_q2}
     code = made[question](k) if question in made else OWN[question]
-    return [rows(k), filled(k, code)]
+    return [rows(k), fill(k, code)]
 
 
 def _all(line: str) -> str:
@@ -520,7 +502,7 @@ def wrong(assignment: Assignment, mistake: Mistake) -> list[str]:
     code = code.replace("FLAT", str(k.rows[1].kind.flat_from))
     unclamped = re.sub(r"\.clamp\(min=-?\d\)", "", vars(k)["whole2"])
     code = code.replace("UNCLAMPED", re.sub(r"\bs\b", f"({vars(k)['scaled2']})", unclamped))
-    return [*cells, filled(k, code)]
+    return [*cells, fill(k, code)]
 
 
 ANSWERS = Answers(

@@ -7,14 +7,12 @@ are the variant's constants.
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, source
+from asking_here import Mistake, after_the_head, filled, in_capitals
 
-from tools.grader import editions
 from tools.grader.marking import Assignment
 
 HEAD = """
@@ -104,38 +102,10 @@ def near(samples, centres, radius):
 }
 
 
-def filled(assignment: Assignment, code: str) -> str:
+def fill(assignment: Assignment, code: str) -> str:
     k, module = assignment.k, assignment.module
-    values = {
-        name.upper(): value for name, value in vars(k).items() if isinstance(value, int | float)
-    }
-    values |= {"TRUTHS": ",".join(module.truths(k)), "KINDS": ",".join(module.kinds_of(k))}
-    for name, value in values.items():
-        code = re.sub(rf"\b{name}\b", str(value), code)
-    return code
-
-
-SOLUTIONS: dict[str, dict[str, str]] = {}
-
-
-def solution(assignment: Assignment, question: str) -> str:
-    """The instructor's answer cells of a question; a variant's source is read once."""
-    variant = repr(assignment.k)
-    if variant not in SOLUTIONS:
-        SOLUTIONS[variant] = {}
-        for name, cell in editions.by_question(source(assignment)):
-            if cell.cell_type == "code" and "answer" in editions.tags(cell):
-                code = editions.solved(cell.source)
-                SOLUTIONS[variant][name] = SOLUTIONS[variant].get(name, "") + code + "\n"
-    return SOLUTIONS[variant][question]
-
-
-def plain(assignment: Assignment, question: str) -> list[str]:
-    return [HEAD, solution(assignment, question)]
-
-
-def own(assignment: Assignment, question: str) -> list[str]:
-    return [HEAD, filled(assignment, OWN[question])]
+    lists = {"TRUTHS": ",".join(module.truths(k)), "KINDS": ",".join(module.kinds_of(k))}
+    return filled(code, {**in_capitals(k), **lists})
 
 
 LATENTS = (
@@ -436,10 +406,4 @@ MISTAKES = [
 ]
 
 
-ANSWERS = Answers(
-    "push-forwards",
-    {"plain": plain, "own": own},
-    lambda assignment, m: [*plain(assignment, m.question), filled(assignment, m.code)],
-    lambda k: [HEAD],
-    MISTAKES,
-)
+ANSWERS = after_the_head("push-forwards", HEAD, OWN, fill, MISTAKES)

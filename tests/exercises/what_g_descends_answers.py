@@ -6,15 +6,14 @@ The first right style is the instructor's edition itself.
 
 from __future__ import annotations
 
-import re
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, solution
+from asking_here import Mistake, after_the_head, edited, filled
 
 from tools.grader.marking import Assignment
-from tools.grader.questions import Constants
 
 HEAD = """
 import math
@@ -105,27 +104,10 @@ factor = sp.diff(sp.log(1 - label * r), r) / sp.diff(sp.log(1 - r), r)
 }
 
 
-def own(k: Constants, code: str) -> str:
-    """The code with the variant's constants."""
+def fill(assignment: Assignment, code: str) -> str:
+    k = assignment.k
     values = {"A": k.alpha, "B": k.beta, "MIX": k.mix, "LABEL": k.label, "SOFT": k.soft}
-    for name, value in values.items():
-        code = re.sub(rf"\b{name}\b", str(value), code)
-    return code
-
-
-def right(assignment: Assignment, question: str) -> list[str]:
-    return [HEAD, solution(assignment, question)]
-
-
-def _own(
-    question: str, name: str, deserved: float, words: str, *changes: tuple[str, str]
-) -> Mistake:
-    """The right answer of OWN with changes."""
-    code = OWN[question]
-    for old, new in changes:
-        assert old in code, (name, old)
-        code = code.replace(old, new)
-    return Mistake(question, name, code, deserved, words)
+    return filled(code, values)
 
 
 _m = Mistake
@@ -140,6 +122,7 @@ NS = (
     "    return "
 )
 AND = "_w = watch\ndef watch(real, fake, steps, every, seed):\n    "
+_own = partial(edited, OWN)
 MISTAKES = [
     # Question 1, 3 points
     _m("q1", "slope in D", "slope_minimax = -B * (1 + sp.exp(s))", 2.25, "slope in D"),
@@ -370,14 +353,4 @@ MISTAKES = [
 ]
 
 
-def second_style(assignment: Assignment, question: str) -> list[str]:
-    return [HEAD, own(assignment.k, OWN[question])]
-
-
-ANSWERS = Answers(
-    "what-g-descends",
-    {"plain": right, "own": second_style},
-    lambda assignment, m: [*right(assignment, m.question), own(assignment.k, m.code)],
-    lambda k: [HEAD],
-    MISTAKES,
-)
+ANSWERS = after_the_head("what-g-descends", HEAD, OWN, fill, MISTAKES)

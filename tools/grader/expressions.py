@@ -287,7 +287,7 @@ class Formula:
             replies = [
                 self.student.call(self.name, *(float(p[n]) for n in self.names)) for p in points
             ]
-            return [_value(r.value, self.name) for r in replies]
+            return [real(r.value, self.name) for r in replies]
         return [evaluate(self.tree, p, self.name) for p in points]
 
     def settle(self) -> None:
@@ -296,9 +296,18 @@ class Formula:
             raise self.form
 
 
-def _value(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """A real number of Python, NumPy, torch or SymPy."""
     tree = getattr(value, "tree", None)
     return evaluate(tree, {}, name) if tree is not None else _number(value, name)
+
+
+def read_number(student: Any, name: str) -> float:
+    """The number that a name of the notebook holds."""
+    value = student.get(name)
+    if value is None:
+        raise Wrong(f"{name} is empty or not defined: replace the dots.")
+    return real(value, name)
 
 
 def _number_or_none(value: Any, name: str) -> float | None:
