@@ -33,6 +33,7 @@ from tools.grader.questions import (
     over,
     same,
     say,
+    varied,
 )
 
 TITLE = "Does it converge, and to all modes?"
@@ -79,17 +80,13 @@ def pull(k: Constants, theta: float, psi: float) -> float:
     return k.m * sigma(-k.m * psi) - theta * sigma(psi * theta) - k.gamma * psi  # type: ignore[no-any-return]
 
 
-def changed(k: Constants, **other: float) -> Constants:
-    return Constants(**{**vars(k), **other})
-
-
 ASCENT = "the sign: the players minimise, so the field is minus the slope."
 PUSH = Rule(
     over(push),
     [
         Slip(over(lambda k, theta, psi: -push(k, theta, psi)), ASCENT, 0.25),
         Slip(
-            over(lambda k, theta, psi: push(changed(k, a=1), theta, psi)),
+            over(lambda k, theta, psi: push(varied(k, a=1), theta, psi)),
             "the weight of the generator's loss is missing.",
             0.5,
         ),
@@ -117,7 +114,7 @@ PULL = Rule(
     [
         Slip(over(lambda k, theta, psi: -pull(k, theta, psi)), ASCENT, 0.25),
         Slip(
-            over(lambda k, theta, psi: pull(changed(k, gamma=0), theta, psi)),
+            over(lambda k, theta, psi: pull(varied(k, gamma=0), theta, psi)),
             "the penalty is missing.",
             0.5,
         ),
@@ -176,7 +173,7 @@ JACOBIAN = Rule(
             "sigma(0) = 1/2 is missing off the diagonal.",
             0.5,
         ),
-        Slip(lambda k: jacobian(changed(k, a=1), damping(k)), "the weight of L_G is missing.", 0.5),
+        Slip(lambda k: jacobian(varied(k, a=1), damping(k)), "the weight of L_G is missing.", 0.5),
         Slip(
             lambda k: jacobian(k, k.m**2 / 4 + k.gamma),
             "this is the Jacobian at theta = 0, or half of the curvature: at (m, 0) the fakes are "
@@ -453,9 +450,9 @@ def field_slips(rule: Callable[..., Move]) -> list[Slip]:
     """Mistakes in the field, which a step of either rule shows."""
     return [
         Slip(lambda k, t, p, h: rule(k, t, p, -h), "it goes uphill: a step adds h times v.", 0.25),
-        Slip(lambda k, t, p, h: rule(changed(k, gamma=0), t, p, h), "the penalty is missing.", 0.5),
+        Slip(lambda k, t, p, h: rule(varied(k, gamma=0), t, p, h), "the penalty is missing.", 0.5),
         Slip(
-            lambda k, t, p, h: rule(changed(k, a=1), t, p, h),
+            lambda k, t, p, h: rule(varied(k, a=1), t, p, h),
             "the weight of the generator's loss is missing.",
             0.5,
         ),
@@ -638,6 +635,11 @@ SCORE = Rule(
             0.5,
         ),
         Slip(
+            lambda k, x, c, s: counted(k, x, c, s, k.reach * s, k.fair * len(x)),
+            "a share of all N samples is asked for at each mode; the fair share is N/K.",
+            0.5,
+        ),
+        Slip(
             lambda k, x, c, s: counted(k, x, c, s, k.reach * s, len(x) / len(c)),
             "a full fair share is asked for; the question asks for a part of it.",
             0.5,
@@ -722,9 +724,10 @@ def known_samples(student: Any, draw: Draw, k: Constants) -> None:
 
 @q4.public
 def _(k: Constants) -> list[Case]:
-    x = torch.tensor([[0.1, 0.0], [9.0, 0.1], [4.5, 0.0], [0.0, 0.0]])
-    centres = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
-    what = "count_modes of four samples, two at one centre, one at the other, one between"
+    centres = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0], [9.0, 9.0]])
+    x = centres.repeat_interleave(torch.tensor([9, 11, 14, 5]), 0) + 0.1
+    x = torch.cat([x, torch.tensor([[4.5, 4.5]])])
+    what = "count_modes of 40 samples: 9, 11, 14 and 5 near four centres, one far from all"
     return [SCORE.case(k, "try_count_modes", (x, centres, 0.1), what)]
 
 

@@ -32,6 +32,7 @@ from tools.grader.questions import (
     number,
     numbers,
     say,
+    varied,
 )
 
 TITLE = "A GAN in fifty lines"
@@ -97,10 +98,6 @@ def energy(k: Constants, x: Tensor, y: Tensor) -> Tensor:
     )
 
 
-def with_power(k: Constants, power: float) -> Constants:
-    return Constants(**{**vars(k), "power": power})
-
-
 def different_pairs(k: Constants, x: Tensor, y: Tensor) -> Tensor:
     def own(z: Tensor) -> Tensor:
         return apart(z, z, k.power).sum() / (len(z) * (len(z) - 1))
@@ -134,12 +131,12 @@ ENERGY = Rule(
             0.25,
         ),
         Slip(
-            lambda k, x, y: energy(with_power(k, 1), x, y),
+            lambda k, x, y: energy(varied(k, power=1), x, y),
             "the exponent of the question is missing.",
             0.5,
         ),
         Slip(
-            lambda k, x, y: energy(with_power(k, 2), x, y),
+            lambda k, x, y: energy(varied(k, power=2), x, y),
             "squared distances: the exponent 2 sees nothing but the two means.",
         ),
         Slip(
@@ -196,10 +193,6 @@ Loss = Callable[[Constants, Tensor, Tensor], Tensor]
 def d_loss(k: Constants, s: Tensor, t: Tensor) -> Tensor:
     real = k.target * softplus(-s) + (1 - k.target) * softplus(s)
     return real.mean() + softplus(t).mean()
-
-
-def with_target(k: Constants, target: float) -> Constants:
-    return Constants(**{**vars(k), "target": target})
 
 
 def both_smooth(k: Constants, s: Tensor, t: Tensor) -> Tensor:
@@ -282,13 +275,13 @@ D_MOVES, D_LOSS = rules(
     d_loss,
     [
         (
-            lambda k, s, t: d_loss(with_target(k, 1), s, t),
+            lambda k, s, t: d_loss(varied(k, target=1), s, t),
             "the smoothing of the question is missing.",
             0.5,
         ),
         (both_smooth, "the fakes are smoothed too; the question smooths the real side alone.", 0.5),
         (
-            lambda k, s, t: d_loss(with_target(k, 1 - k.target), s, t),
+            lambda k, s, t: d_loss(varied(k, target=1 - k.target), s, t),
             "the target and its rest are exchanged.",
             0.25,
         ),

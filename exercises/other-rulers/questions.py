@@ -810,11 +810,11 @@ def without_a_constant(student: Any, draw: Draw, k: Constants) -> None:
 @q6.public
 def _(k: Constants) -> list[Case]:
     point = {"a": 0.0, "b": 1.0, "p": 1.0, "q": 1.0}
-    half = torch.tensor([0.5, 0.5])
-    inputs = (half, half, -1.0, 1.0, 0.0)
+    bins = torch.tensor([0.25, 0.25, 0.5])
+    inputs = (bins, bins, -1.0, 1.0, 0.0)
     return [
         LEAST.case(k, "least", (point,), "least for a = 0, b = 1 at p = q = 1", at=point),
-        VALUE.case(k, "criterion", inputs, "criterion for p = q = [0.5, 0.5], a = -1, b = 1, c = 0", args=inputs),
+        VALUE.case(k, "criterion", inputs, "criterion for p = q = [0.25, 0.25, 0.5], a = -1, b = 1, c = 0", args=inputs),
     ]  # fmt: skip
 
 

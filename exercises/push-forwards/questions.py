@@ -128,7 +128,7 @@ def constants(draw: Draw) -> dict[str, Any]:
     return {
         "n": n, "order": ",".join(order), "models": ",".join(models), **lines,
         "rate": draw.integer(2, 5), "shift": draw.integer(2, 9), "width": draw.integer(3, 8), "base": draw.integer(2, 9),
-        "stretch": draw.integer(2, 7), "scale": draw.choice([2, 3, 4]) / 4, "bend": draw.choice([-3, -2, 2, 3, 4]),
+        "stretch": draw.integer(2, 7), "scale": draw.choice([2, 3, 4]) / 4, "bend": draw.choice([2, 3, 4, 5, 6]),
         "k1": first, "k2": second, "along": along, "across": across, "weight": weight, "noise": noise,
     }  # fmt: skip
 
@@ -402,7 +402,7 @@ def along_the_curve(student: Any, draw: Draw, k: Constants) -> None:
 
 @q3.public
 def _(k: Constants) -> list[Case]:
-    return [CURVE.case(k, "curve_density", ({"z": 0.0},), "curve_density at z = 0", at={"z": 0.0})]
+    return [CURVE.case(k, "curve_density", ({"z": 0.5},), "curve_density at z = 1/2", at={"z": 0.5})]
 
 
 # Question 4: which family? ------------------------------------------------------------------------
@@ -793,6 +793,11 @@ def manhattan(k: Constants, x: Tensor, centres: Tensor, radius: float) -> list[f
     return [float((gaps.amin(1) <= radius).double().mean()), float((gaps.amin(0) <= radius).sum())]
 
 
+def over_pairs(k: Constants, x: Tensor, centres: Tensor, radius: float) -> list[float]:
+    close = torch.cdist(x.double(), centres.double()) <= radius
+    return [float(close.double().mean()), float(close.any(0).sum())]
+
+
 NEAR = Rule(near, [
     Slip(lambda k, x, c, r: [100 * near(k, x, c, r)[0], near(k, x, c, r)[1]], "the first is a share, between 0 and 1.", 0.75),
     Slip(lambda k, x, c, r: near(k, x, c, r)[::-1], "the two numbers are exchanged.", 0.5),
@@ -802,6 +807,7 @@ NEAR = Rule(near, [
          "of samples.", 0.75),
     Slip(lambda k, x, c, r: [near(k, x, c, r)[0], near(k, x, c, r)[1] / len(c)], "the second is a number of centres, not a "
          "share.", 0.75),
+    Slip(over_pairs, "the first is a share of the samples, not of all pairs of a sample and a centre.", 0.5),
     Slip(lambda k, x, c, r: near(k, x, c, math.sqrt(r)), "the squared distance is compared with the radius.", 0.5),
     Slip(manhattan, "the distance is the Euclidean one.", 0.5),
     Slip(lambda k, x, c, r: [near(k, x, c[:1], r)[0], near(k, x, c, r)[1]], "only the first centre counts.", 0.5),
@@ -822,8 +828,9 @@ def measured(student: Any, draw: Draw, k: Constants) -> None:
 
 @q8.public
 def _(k: Constants) -> list[Case]:
-    x, centres = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 9.0]]), torch.tensor([[0.0, 0.0], [3.0, 0.5], [-5.0, 0.0]])
-    return [NEAR.case(k, "near", (x, centres, 1.0), "near for four samples and three centres", args=(x, centres, 1.0))]
+    x = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 9.0], [-0.5, 0.0]])
+    centres = torch.tensor([[0.0, 0.0], [3.0, 0.5], [-5.0, 0.0]])
+    return [NEAR.case(k, "near", (x, centres, 1.0), "near for five samples and three centres", args=(x, centres, 1.0))]
 
 
 QUESTIONS = [q1, q2, q3, q4, q5, q6, q7, q8]

@@ -9,6 +9,7 @@ with a lesson, and keeps most of its points.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +31,10 @@ FUNCTIONS = {
     "Max": max, "Min": min, "erf": mpmath.erf, "sinh": mpmath.sinh, "cosh": mpmath.cosh,
     "atan": mpmath.atan, "sqrt": mpmath.sqrt,
 }  # fmt: skip
+RELATIONS = {
+    "StrictGreaterThan": operator.gt, "GreaterThan": operator.ge, "StrictLessThan": operator.lt,
+    "LessThan": operator.le,
+}  # fmt: skip
 NUMBERS = {"Exp1": mpmath.e, "Pi": mpmath.pi, "EulerGamma": mpmath.euler}
 FIXED = {"Half": 0.5, "Zero": 0, "One": 1, "NegativeOne": -1}
 
@@ -44,6 +49,15 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
     """
     left = [MOST_PARTS]
     here = f" at {say(**point)}" if point else ""
+
+    def holds(condition: Any, depth: int) -> bool:
+        """Whether a condition of a piecewise formula is true at the point."""
+        head, *parts = condition
+        if head in ("And", "Or"):
+            return (all if head == "And" else any)(holds(part, depth + 1) for part in parts)
+        if head in RELATIONS:
+            return bool(RELATIONS[head](go(parts[0], depth + 1), go(parts[1], depth + 1)))
+        return {"BooleanTrue": True, "BooleanFalse": False}[head]
 
     def go(part: Any, depth: int = 0) -> Any:
         left[0] -= 1
@@ -60,6 +74,8 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
                 raise Wrong(f"{what} holds a number of more than {MOST_DIGITS} digits.")
             top, bottom = mpmath.mpf(texts[0]), mpmath.mpf(texts[1]) if len(texts) > 1 else 1
             return top / bottom
+        if head == "Piecewise":  # pairs of a value and its condition
+            return next(go(v, depth + 1) for _, v, c in arguments if holds(c, depth + 1))
         if head in FIXED:
             return mpmath.mpf(FIXED[head])
         if head in NUMBERS:
@@ -88,7 +104,7 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
             if not mpmath.isfinite(value):
                 raise Wrong(f"{what} is {float(value)}{here}; it must be finite.")
             return float(value)
-        except (ZeroDivisionError, ValueError, OverflowError, TypeError, IndexError, KeyError):
+        except (ArithmeticError, ValueError, TypeError, LookupError, StopIteration):
             raise Wrong(f"{what} has no value{here}.") from None
 
 

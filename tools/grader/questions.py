@@ -33,6 +33,8 @@ from tools.grader.asking import Injection
 
 #: Right value and slips of a case lie at least this many tolerances apart, or it is drawn again.
 APART = 100.0
+#: A wrong number as near as this, relatively, may be a rounded one.
+NEARLY = 2e-3
 #: Draws after which a test that finds no such case is itself at fault.
 ATTEMPTS = 1000
 
@@ -236,7 +238,9 @@ def judge(
             f"{what}{here} is {got[bad]}: the log of zero, or an exponential that overflows."
         )
     mine, due = digits(got[bad], right[bad])
-    raise Wrong(f"{what}{here}: you get {mine}, due is {due}.")
+    close = same([got[bad] / right[bad]], [1.0], NEARLY) if right[bad] else False
+    hint = " That is close: was it rounded, or cut off too early?" if close else ""
+    raise Wrong(f"{what}{here}: you get {mine}, due is {due}.{hint}")
 
 
 def entry(index: int, shape: tuple[int, ...] = ()) -> str:
