@@ -389,7 +389,19 @@ BEST = Rule(
         Slip(lambda k: 0.0, "at h = 0 nothing moves, and growth is 1."),
     ],
 )
-q2 = Question("q2", seconds=5)
+
+
+def inject_linear(k: Constants) -> Injection:
+    """The right answers to question 1."""
+    u, omega = turning(k)
+    trace = 2 * u
+    return Injection(
+        ("J", "eigenvalues"),
+        f"J = [[0, {k.a / 2!r}], [-0.5, {trace!r}]]\neigenvalues = ({u!r}, {omega!r})\n",
+    )
+
+
+q2 = Question("q2", seconds=5, inject=inject_linear)
 
 
 @q2.test(points=1.5)
@@ -1288,10 +1300,10 @@ def _(k: Constants) -> list[Case]:
     return [
         Case(
             "try_replay",
-            [2.0, 2.0 * k.old],
-            [([2.0, 2.0 * (8 - k.old)], "mix: the shares are exchanged.")],
-            "(rows kept of 2 offered with room for 3, sum of a mix of 8 rows of zeros with these "
-            "rows of ones)",
+            [2.0, 8.0, 2.0 * k.old],
+            [([2.0, 8.0, 2.0 * (8 - k.old)], "mix: the shares are exchanged.")],
+            "(rows kept of 2 offered with room for 3; of a mix of 8 rows of zeros with these rows of "
+            "ones, its rows and their sum)",
         )
     ]
 

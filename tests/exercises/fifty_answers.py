@@ -310,6 +310,21 @@ MISTAKES = [
         "q4", "no seed", 5, "same seed gave two different", ("    torch.manual_seed(seed)\n", "")
     ),
     _edit("q4", "far too slow", 3, "energy distances to fresh data", ("lr=1e-3", "lr=1e-6")),
+    _edit(
+        "q4",
+        "new optimisers",
+        5,
+        "made anew",
+        (
+            "    for step in range(steps):\n",
+            "    for step in range(steps):\n        adam_D = torch.optim.Adam(\n"
+            "            D.parameters(), lr=1e-3, betas=(0.5, 0.999))\n",
+        ),
+    ),
+    _edit(
+        "q4", "usual betas", 5.5, "betas=(0.5, 0.999)", ("lr=1e-3, betas=(0.5, 0.999)", "lr=1e-3")
+    ),
+    _edit("q4", "pair exchanged", 5.5, "in this order", ("(loss_D, loss_G)", "(loss_G, loss_D)")),
     _edit("q4", "small batches", 5, "a batch has 64", ("(64,)", "(16,)")),
     _edit("q4", "no curve", 0, "must return G and the curve", ("return G, curve", "return G")),
     _edit(
@@ -359,6 +374,13 @@ MISTAKES = [
         1.5,
         "same noise for every seed",
         ("manual_seed(seed)", "manual_seed(0)"),
+    ),
+    _edit(
+        "q5",
+        "global noise",
+        0.75,
+        "the same seeds",
+        (", generator=torch.Generator().manual_seed(seed)", ""),
     ),
     _edit("q5", "own seeds", 1.5, "not those passed in", ("in seeds:", "in range(len(seeds)):")),
     # Question 6, 2 points

@@ -241,6 +241,7 @@ class Formula:
     def __init__(self, student: Any, name: str, names: Sequence[str]) -> None:
         self.name, self.names, self.student = name, names, student
         self.form: Wrong | None = None
+        self.letters = ""  # other symbols than the question's, read as these
         self.callable = False
         value = student.get(name)
         while isinstance(value, list) and len(value) == 1:  # sp.solve gives a list
@@ -292,6 +293,7 @@ class Formula:
                     f"{', '.join(self.names) or 'no symbol'} only."
                 )
             tree = renamed(tree, dict(zip(mine, sorted(self.names), strict=True)))
+            self.letters = ", ".join(mine)[:60]
             self.form = self.form or Wrong(
                 f"{self.name} is right, with the letters {', '.join(mine)[:60]}; the question's "
                 f"are {', '.join(self.names)}.", 0.75)  # fmt: skip
@@ -346,5 +348,12 @@ def judge_formula(
     """Hold the answer ``name`` against a rule of (k, \\*points)."""
     formula = Formula(student, name, names)
     got = formula.at(points)
-    rule.judge(k, points, got, name, [say(**p) for p in points])
+    try:
+        rule.judge(k, points, got, name, [say(**p) for p in points])
+    except Wrong as wrong:
+        if not formula.letters:
+            raise
+        raise Wrong(
+            f"{name} contains {formula.letters}, where {', '.join(names)} is asked for; read so, it is "
+            "not right either.", wrong.keeps) from None  # fmt: skip
     formula.settle()

@@ -425,6 +425,8 @@ def _number(value: Any, what: str) -> float:
         if tensor.is_complex():
             raise Wrong(f"{what} is complex; it must be one real number.")
         return float(tensor.double().item())
+    if isinstance(value, asking.Tree):  # SymPy's numbers
+        return asking.number(value, what)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Wrong(f"{what} is {asking.kind_of(value)}; it must be one number.")
     return float(value)
