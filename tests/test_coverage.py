@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_a_good_page_and_its_table(tmp_path: Path) -> None:
     assert "{prf:ref}`thm-sample-sum`, {numref}`fig-sample-line`" in table[2]
     assert "{ref}`ex-sample-sum`" in table[3]
     assert all("*not answered yet*" in line for line in table[4:])
-    assert all(line.count("|") == 3 for line in table)
+    assert all(line.count("|") == 4 for line in table)
 
 
 PLANTED = {
@@ -123,6 +124,44 @@ def test_an_open_row_that_is_answered_is_noticed(tmp_path: Path) -> None:
     assert f"{rows[0]} is answered: take its `open` out of course-questions.yml" in list(
         coverage.lost([page])
     )
+
+
+def test_every_row_is_asked_for_or_said_to_be_open() -> None:
+    faults = list(coverage.unasked(PAGES))
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("### Question 7: a fair memory", "### Part of question 6: a fair memory"),
+        ("### Question 7: a fair memory", "### Question 7: a memory"),
+    ],
+)
+def test_a_question_that_vanishes_is_noticed(old: str, new: str, tmp_path: Path) -> None:
+    shutil.copytree(coverage.ASSIGNMENTS, tmp_path / "exercises")
+    assert not list(coverage.unasked(PAGES, tmp_path / "exercises"))
+    path = tmp_path / "exercises" / "all-modes" / "source.md"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    (fault,) = coverage.unasked(PAGES, tmp_path / "exercises")
+    assert fault.startswith("E13: ")
+    assert fault.endswith("is all-modes/a fair memory")
+
+
+def test_an_exercise_that_vanishes_is_noticed() -> None:
+    faults = list(coverage.unasked([page for page in PAGES if "normalised" not in page.name]))
+    assert [fault[:2] for fault in faults] == ["D7"]
+
+
+def test_a_row_that_nothing_asks_for_is_said() -> None:
+    source = coverage.sources()["D"]
+    assert coverage.variations("D4", source).startswith("*open*: ")
+    assert coverage.variations("D7", source) == "{ref}`ex-normalised-features-joint`"
+    asked = coverage.variations("D5", source)
+    assert "</exercises/images-and-labels>` {ref}`4 <assignment-images-and-labels-q4>`, " in asked
+    assert "*not asked*: the three feature sizes" in asked
 
 
 def test_the_list_lies_in_the_book() -> None:

@@ -1,12 +1,14 @@
-"""Which page answers which question of the courses: `book/course-questions.yml` and its answers.
+"""What answers which question of the courses, and what asks it: `book/course-questions.yml`.
 
 A section that answers a question says so in a comment, with what answers it::
 
     % answers: A7 by prop-f-gan-activation, fig-f-gan-activations
 
 Only a numbered statement, an executed figure or an exercise with a solution counts, on that page.
-The directive ``{course-questions} A`` prints one source's table from these comments. A question
-that no section answers has ``open`` in the list, with the reason: no answer gets lost unseen.
+A question that no section answers has ``open`` in the list, with the reason: no answer gets lost
+unseen. The list's ``variations`` name what asks a student for a variation of it, a question of an
+assignment (``the-game/the proof, in words``) or an exercise with a solution, and ``left`` what none
+does. The directive ``{course-questions} A`` prints one source's table of both.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -25,6 +28,7 @@ from tools.guards import CHECKED_BY
 from tools.sources import ROOT, Page, book_pages, code_cells
 
 QUESTIONS = ROOT / "book" / "course-questions.yml"
+ASSIGNMENTS = ROOT / "exercises"
 ANSWER = re.compile(r"^% answers:\s*(.*?)\s*$", re.M)
 WELL_FORMED = re.compile(r"([A-Z]\d+) by ([\w-]+(?:, [\w-]+)*)")
 ROLES = {"fig": "numref", "ex": "ref", "ch": "ref", "slip": "ref"}  # of other labels: prf:ref
@@ -42,6 +46,8 @@ class Source:
     name: str
     questions: dict[str, str]
     open: dict[str, str]  # row -> why no page answers it
+    variations: dict[str, list[str]]  # row -> questions of assignments, labels of exercises
+    left: dict[str, str]  # row -> what of it none of these asks for
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,37 @@ def sources() -> dict[str, Source]:
             entry["source"],
             {row: q if isinstance(q, str) else q["asks"] for row, q in entry["rows"].items()},
             {row: q["open"] for row, q in entry["rows"].items() if not isinstance(q, str)},
+            entry["variations"],
+            entry.get("left", {}),
         )
         for letter, entry in listed.items()
     }
+
+
+@dataclass(frozen=True)
+class Task:
+    """A question of an assignment."""
+
+    assignment: str  # the folder
+    theme: str  # of the assignment, as its page is called
+    name: str  # such as q3
+
+    def text(self) -> str:
+        """The question as MyST: its number, a link."""
+        return f"{{ref}}`{self.name[1:]} <assignment-{self.assignment}-{self.name}>`"
+
+
+def tasks(folder: Path = ASSIGNMENTS) -> dict[str, Task]:
+    """Every question of the assignments by ``assignment/title``."""
+    found = {}
+    for path in sorted(folder.glob("*/source.md")):
+        text, assignment = path.read_text(encoding="utf-8"), path.parent.name
+        theme = re.search(r"^# Assignment: (.*)$", text, re.M)
+        if theme is None:
+            raise ValueError(f"{path} needs a line such as '# Assignment: the game'")
+        for number, title in re.findall(r"^### Question (\d+): (.*?)(?: \(.*\))?$", text, re.M):
+            found[f"{assignment}/{title}"] = Task(assignment, theme[1], f"q{number}")
+    return found
 
 
 def _labelled(directive: str, text: str) -> set[str]:
@@ -81,9 +115,13 @@ def countable(page: Page) -> set[str]:
     cells = code_cells(page.notebook()) if page.is_notebook else []
     figures = [cell.metadata.get("mystnb", {}).get("figure", {}) for cell in cells]
     statements = _labelled(f"prf:(?:{'|'.join(CHECKED_BY)})", page.text)
-    exercises = _labelled("exercise(?:-start)?", page.text)
-    solved = set(re.findall(r"\{solution(?:-start)?\} (\S+)", page.text))
-    return statements | {figure["name"] for figure in figures if figure} | exercises & solved
+    return statements | {figure["name"] for figure in figures if figure} | solved(page)
+
+
+def solved(page: Page) -> set[str]:
+    """Labels of a page's exercises that have a solution."""
+    solutions = set(re.findall(r"\{solution(?:-start)?\} (\S+)", page.text))
+    return _labelled("exercise(?:-start)?", page.text) & solutions
 
 
 def answers(pages: Iterable[Page]) -> list[Answer]:
@@ -126,14 +164,46 @@ def lost(pages: Iterable[Page]) -> Iterator[str]:
                 yield f"{row} is answered: take its `open` out of {QUESTIONS.name}"
 
 
+def unasked(pages: Iterable[Page], folder: Path = ASSIGNMENTS) -> Iterator[str]:
+    """Variations that are gone, and rows that nobody is asked for, without a word on it."""
+    there = set(tasks(folder)).union(*map(solved, pages))
+    for source in sources().values():
+        for row in source.questions:
+            if not source.variations.get(row) and row not in source.left:
+                yield f"{row}: nothing asks for a variation; name what does, or say so in `left`"
+        for row in {*source.variations, *source.left} - set(source.questions):
+            yield f"{row}: there is no such row"
+        for row, named in source.variations.items():
+            for name in set(named) - there:
+                yield f"{row}: no question of an assignment, no solved exercise is {name}"
+
+
+def variations(row: str, source: Source) -> str:
+    """What asks for a variation of a row, as MyST: questions by assignment, then exercises."""
+    known, themes, exercises = tasks(), dict[str, list[Task]](), []
+    for name in source.variations.get(row, []):
+        if name in known:
+            themes.setdefault(known[name].theme, []).append(known[name])
+        else:
+            exercises.append(link(name))
+    texts = [
+        f"{{doc}}`{theme} </exercises/{asked[0].assignment}>` {', '.join(t.text() for t in asked)}"
+        for theme, asked in themes.items()
+    ]
+    if row in source.left:
+        how_far = "not asked" if texts or exercises else "open"
+        return "; ".join([*texts, *exercises, f"*{how_far}*: {source.left[row]}"])
+    return "; ".join([*texts, *exercises])
+
+
 def table(letter: str, pages: Iterable[Page]) -> list[str]:
-    """One source's questions and where each is answered, as lines of MyST."""
+    """One source's questions, where each is answered and what varies it, as lines of MyST."""
     source, found = sources()[letter], answers(pages)
-    lines = ["| asked | answered in |", "| --- | --- |"]
+    lines = ["| asked | answered in | for students |", "| --- | --- | --- |"]
     for row, question in source.questions.items():
         places = "; ".join(answer.text() for answer in found if answer.row == row)
         open_ = f"*not answered yet*: {source.open.get(row, 'lost')}"
-        lines.append(f"| {question} | {places or open_} |")
+        lines.append(f"| {question} | {places or open_} | {variations(row, source)} |")
     return lines
 
 
@@ -144,7 +214,8 @@ class CourseQuestions(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         pages = book_pages()
-        for path in [QUESTIONS, *(page.path for page in pages)]:
+        sources_of_tasks = ASSIGNMENTS.glob("*/source.md")
+        for path in [QUESTIONS, *sources_of_tasks, *(page.path for page in pages)]:
             self.env.note_dependency(str(path))
         if self.arguments[0] not in sources():
             raise self.error(f"no source {self.arguments[0]!r}; there are {', '.join(sources())}")

@@ -233,6 +233,11 @@ def grade(
 
 
 def _build_command(options: argparse.Namespace) -> int:
+    if not site_address():
+        print(
+            "REPOSITORY is not set: the notebooks name the book's pages and do not link to them",
+            file=sys.stderr,
+        )
     for name in options.assignment or assignments():
         assignment = build(name, options.seed)
         verify(assignment, BUILD, options.seed)

@@ -17,8 +17,8 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from tools.grader import asking
-from tools.grader.asking import Injection, Reply
-from tools.grader.expressions import evaluate, judge_formula
+from tools.grader.asking import Injection
+from tools.grader.expressions import judge_formula, real
 from tools.grader.questions import (
     Case,
     Constants,
@@ -33,6 +33,7 @@ from tools.grader.questions import (
     over,
     same,
     say,
+    varied,
 )
 
 TITLE = "Does it converge, and to all modes?"
@@ -79,17 +80,13 @@ def pull(k: Constants, theta: float, psi: float) -> float:
     return k.m * sigma(-k.m * psi) - theta * sigma(psi * theta) - k.gamma * psi  # type: ignore[no-any-return]
 
 
-def changed(k: Constants, **other: float) -> Constants:
-    return Constants(**{**vars(k), **other})
-
-
 ASCENT = "the sign: the players minimise, so the field is minus the slope."
 PUSH = Rule(
     over(push),
     [
         Slip(over(lambda k, theta, psi: -push(k, theta, psi)), ASCENT, 0.25),
         Slip(
-            over(lambda k, theta, psi: push(changed(k, a=1), theta, psi)),
+            over(lambda k, theta, psi: push(varied(k, a=1), theta, psi)),
             "the weight of the generator's loss is missing.",
             0.5,
         ),
@@ -117,7 +114,7 @@ PULL = Rule(
     [
         Slip(over(lambda k, theta, psi: -pull(k, theta, psi)), ASCENT, 0.25),
         Slip(
-            over(lambda k, theta, psi: pull(changed(k, gamma=0), theta, psi)),
+            over(lambda k, theta, psi: pull(varied(k, gamma=0), theta, psi)),
             "the penalty is missing.",
             0.5,
         ),
@@ -176,7 +173,7 @@ JACOBIAN = Rule(
             "sigma(0) = 1/2 is missing off the diagonal.",
             0.5,
         ),
-        Slip(lambda k: jacobian(changed(k, a=1), damping(k)), "the weight of L_G is missing.", 0.5),
+        Slip(lambda k: jacobian(varied(k, a=1), damping(k)), "the weight of L_G is missing.", 0.5),
         Slip(
             lambda k: jacobian(k, k.m**2 / 4 + k.gamma),
             "this is the Jacobian at theta = 0, or half of the curvature: at (m, 0) the fakes are "
@@ -246,12 +243,6 @@ EIGENVALUES = Rule(
 q1 = Question("q1", seconds=5)
 
 
-def real(value: Any, what: str) -> float:
-    """A number of Python, torch or SymPy."""
-    tree = getattr(value, "tree", None)
-    return evaluate(tree, {}, what) if tree is not None else number(Reply(what, value))
-
-
 def values(student: Any, name: str, count: int, shape: str) -> list[float]:
     """So many real numbers of a name: nested lists, tuples, a matrix or a tensor."""
 
@@ -292,7 +283,7 @@ def critic_field(student: Any, draw: Draw, k: Constants) -> None:
 @q1.test(points=1)
 def the_jacobian(student: Any, draw: Draw, k: Constants) -> None:
     got = values(student, "J", 4, "two rows of two numbers")
-    JACOBIAN.judge(k, (), got, "J")
+    JACOBIAN.judge(k, (), got, "J", shape=(2, 2))
 
 
 @q1.test(points=1)
@@ -398,7 +389,19 @@ BEST = Rule(
         Slip(lambda k: 0.0, "at h = 0 nothing moves, and growth is 1."),
     ],
 )
-q2 = Question("q2", seconds=5)
+
+
+def inject_linear(k: Constants) -> Injection:
+    """The right answers to question 1."""
+    u, omega = turning(k)
+    trace = 2 * u
+    return Injection(
+        ("J", "eigenvalues"),
+        f"J = [[0, {k.a / 2!r}], [-0.5, {trace!r}]]\neigenvalues = ({u!r}, {omega!r})\n",
+    )
+
+
+q2 = Question("q2", seconds=5, inject=inject_linear)
 
 
 @q2.test(points=1.5)
@@ -459,9 +462,9 @@ def field_slips(rule: Callable[..., Move]) -> list[Slip]:
     """Mistakes in the field, which a step of either rule shows."""
     return [
         Slip(lambda k, t, p, h: rule(k, t, p, -h), "it goes uphill: a step adds h times v.", 0.25),
-        Slip(lambda k, t, p, h: rule(changed(k, gamma=0), t, p, h), "the penalty is missing.", 0.5),
+        Slip(lambda k, t, p, h: rule(varied(k, gamma=0), t, p, h), "the penalty is missing.", 0.5),
         Slip(
-            lambda k, t, p, h: rule(changed(k, a=1), t, p, h),
+            lambda k, t, p, h: rule(varied(k, a=1), t, p, h),
             "the weight of the generator's loss is missing.",
             0.5,
         ),
@@ -644,6 +647,11 @@ SCORE = Rule(
             0.5,
         ),
         Slip(
+            lambda k, x, c, s: counted(k, x, c, s, k.reach * s, k.fair * len(x)),
+            "a share of all N samples is asked for at each mode; the fair share is N/K.",
+            0.5,
+        ),
+        Slip(
             lambda k, x, c, s: counted(k, x, c, s, k.reach * s, len(x) / len(c)),
             "a full fair share is asked for; the question asks for a part of it.",
             0.5,
@@ -728,9 +736,10 @@ def known_samples(student: Any, draw: Draw, k: Constants) -> None:
 
 @q4.public
 def _(k: Constants) -> list[Case]:
-    x = torch.tensor([[0.1, 0.0], [9.0, 0.1], [4.5, 0.0], [0.0, 0.0]])
-    centres = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
-    what = "count_modes of four samples, two at one centre, one at the other, one between"
+    centres = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0], [9.0, 9.0]])
+    x = centres.repeat_interleave(torch.tensor([9, 11, 14, 5]), 0) + 0.1
+    x = torch.cat([x, torch.tensor([[4.5, 4.5]])])
+    what = "count_modes of 40 samples: 9, 11, 14 and 5 near four centres, one far from all"
     return [SCORE.case(k, "try_count_modes", (x, centres, 0.1), what)]
 
 
@@ -1006,11 +1015,10 @@ q6 = Question("q6", seconds=5)
 def masses(draw: Draw, n: int) -> Tensor:
     """``n`` positive masses, multiples of 1/64, with one largest and one smallest."""
     while True:
-        steps = torch.tensor(draw.integers(n, 3, 30))
-        steps[-1] += 64 - steps.sum()
-        order = steps.sort().values
-        if steps[-1] > 2 and order[-1] > order[-2] and order[0] < order[1]:
-            return steps[torch.randperm(n, generator=draw.generator)].float() / 64
+        found = draw.masses(n, least=3)
+        order = found.sort().values
+        if order[-1] > order[-2] and order[0] < order[1]:
+            return found[torch.randperm(n, generator=draw.generator)]
 
 
 @q6.test(points=1)
@@ -1292,10 +1300,10 @@ def _(k: Constants) -> list[Case]:
     return [
         Case(
             "try_replay",
-            [2.0, 2.0 * k.old],
-            [([2.0, 2.0 * (8 - k.old)], "mix: the shares are exchanged.")],
-            "(rows kept of 2 offered with room for 3, sum of a mix of 8 rows of zeros with these "
-            "rows of ones)",
+            [2.0, 8.0, 2.0 * k.old],
+            [([2.0, 8.0, 2.0 * (8 - k.old)], "mix: the shares are exchanged.")],
+            "(rows kept of 2 offered with room for 3; of a mix of 8 rows of zeros with these rows of "
+            "ones, its rows and their sum)",
         )
     ]
 

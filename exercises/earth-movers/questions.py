@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 
 from tools.grader import asking
 from tools.grader.asking import Injection, Reply
-from tools.grader.expressions import evaluate
+from tools.grader.expressions import read_number
 from tools.grader.questions import (
     Case,
     Constants,
@@ -34,6 +34,7 @@ from tools.grader.questions import (
     pure,
     same,
     say,
+    varied,
 )
 
 TITLE = "Earth movers"
@@ -66,10 +67,6 @@ def similar(k: Constants, other: Constants) -> bool:
         or (k.up, k.down) == (other.up, other.down)
         or (k.code_a, k.code_b, k.code_c) == (other.code_a, other.code_b, other.code_c)
     )
-
-
-def changed(k: Constants, **other: float) -> Constants:
-    return Constants(**{**vars(k), **other})
 
 
 # Question 1: sort, and add --------------------------------------------------------------------
@@ -118,7 +115,7 @@ MOVING = Rule(
             0.25,
         ),
         Slip(
-            lambda k, x, y: moving(changed(k, power=1), x, y),
+            lambda k, x, y: moving(varied(k, power=1), x, y),
             "this is W1: the power of the question is missing.",
             0.5,
         ),
@@ -277,19 +274,15 @@ GAP = Rule(
 q2 = Question("q2", seconds=5)
 
 
-def masses(draw: Draw, n: int) -> Tensor:
-    """``n`` masses, multiples of 1/64, some of them 0."""
-    while True:
-        found = torch.tensor(draw.integers(n, 0, 24))
-        found[-1] += 64 - found.sum()
-        if found[-1] >= 0:
-            return found[torch.randperm(n, generator=draw.generator)].double() / 64
-
-
 def slope(draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """p, q, and rising positions with gaps of at least 1, so that a step of 1 is allowed."""
     gaps = torch.tensor([draw.integer(-8, 8), *draw.integers(n - 1, 4, 14)]).double() / 4
-    return masses(draw, n), masses(draw, n), gaps.cumsum(0)
+    # Some masses are 0; the last, which makes up for the rest, may stand anywhere.
+    p, q = (
+        draw.masses(n, least=0, most=24)[torch.randperm(n, generator=draw.generator)].double()
+        for _ in range(2)
+    )
+    return p, q, gaps.cumsum(0)
 
 
 def the_critic(student: Any, draw: Draw, k: Constants, n: int) -> tuple[Any, Tensor, Tensor]:
@@ -361,7 +354,10 @@ def _(k: Constants) -> list[Case]:
             "try_potential",
             [4.0 * k.down],
             [
-                ([4.0 * k.up], "the two slopes are exchanged."),
+                (
+                    [4.0 * k.up],
+                    f"it falls by {k.up:g} for a unit of x, as much as it may rise; {k.down:g} is due.",
+                ),
                 ([4.0], "the slope is 1; the question allows more."),
                 ([-4.0 * k.up], "the sign: the critic is high where the data P lie."),
                 ([k.down * 1.0], "the position is not used: the gap is 4 long."),
@@ -482,6 +478,11 @@ STEEPEST = Rule(
     steep,
     [
         Slip(
+            lambda k: math.sqrt(2) * (k.hidden * k.c) ** 3,
+            "that counts hidden^3 paths from one input to the output; there are two hidden layers.",
+            0.5,
+        ),
+        Slip(
             lambda k: k.hidden**2 * k.c**3,
             "this is one partial derivative; the gradient has two of this size.",
             0.5,
@@ -517,9 +518,7 @@ STEEPEST = Rule(
 
 @q3.test(points=1)
 def the_steepest(student: Any, draw: Draw, k: Constants) -> None:
-    value = student.get("steepest")
-    tree = getattr(value, "tree", None)
-    got = evaluate(tree, {}, "steepest") if tree is not None else number(Reply("steepest", value))
+    got = read_number(student, "steepest")
     # Small numbers: judged as multiples of the right one.
     unit = steep(k)
     relative = Rule(
@@ -808,12 +807,12 @@ MMD2 = Rule(
             near=True,
         ),
         Slip(
-            estimate(off_diagonal, of=lambda k, x, y: kernel(changed(k, scale=1), x, y)),
+            estimate(off_diagonal, of=lambda k, x, y: kernel(varied(k, scale=1), x, y)),
             "the width of the kernel is missing.",
             0.5,
         ),
         Slip(
-            estimate(off_diagonal, of=lambda k, x, y: kernel(changed(k, scale=k.scale**0.5), x, y)),
+            estimate(off_diagonal, of=lambda k, x, y: kernel(varied(k, scale=k.scale**0.5), x, y)),
             "the width is not squared.",
             0.5,
         ),
@@ -880,8 +879,8 @@ def may_be_negative(student: Any, draw: Draw, k: Constants) -> None:
 
 @q5.public
 def _(k: Constants) -> list[Case]:
-    x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [2.0]])
-    return [MMD2.case(k, "mmd2", (x, y), "mmd2 of {0, 1} and {0, 2}", args=(x, y))]
+    x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [3.0]])
+    return [MMD2.case(k, "mmd2", (x, y), "mmd2 of {0, 1} and {0, 3}", args=(x, y))]
 
 
 # Question 6: three losses ---------------------------------------------------------------------
@@ -925,6 +924,13 @@ CRITICS = {
             0.25,
         ),
         Slip(
+            lambda k, r, f: (
+                2 * k.drift * r.double().square().mean() - critic_of(k, "wgan", r, f)
+            ),
+            "the sign of the gap: the critic maximises it, so minus the gap is minimised.",
+            0.25,
+        ),
+        Slip(
             lambda k, r, f: critic_of(k, "wgan", r.sigmoid(), f.sigmoid()),
             "a sigmoid at the end: a critic is not squashed, or its slope fades far out.",
         ),
@@ -932,7 +938,7 @@ CRITICS = {
             lambda k, r, f: critic_of(k, "gan", r, f), "this is the loss of the GAN: no log here."
         ),
         Slip(
-            lambda k, r, f: critic_of(changed(k, drift=0), "wgan", r, f),
+            lambda k, r, f: critic_of(varied(k, drift=0), "wgan", r, f),
             "the small price on the size of f is missing.",
             0.5,
         ),
@@ -943,12 +949,19 @@ CRITICS = {
         ),
         Slip(
             lambda k, r, f: (
-                critic_of(changed(k, drift=0), "wgan", r, f) + k.drift * f.double().square().mean()
+                critic_of(varied(k, drift=0), "wgan", r, f) + k.drift * f.double().square().mean()
             ),
             "the price is on f at the real samples.",
             0.5,
         ),
         Slip(lambda k, r, f: critic_of(k, "wgan", r, f) * len(r), SUM, 0.5),
+        Slip(
+            lambda k, r, f: (
+                critic_of(varied(k, drift=0), "wgan", r, f) + k.drift * r.double().mean() ** 2
+            ),
+            "the price is on the mean of the squares, not on the square of the mean.",
+            0.5,
+        ),
         Slip(lambda k, r, f: critic_of(k, "wgan", r, f) / 2, "half of it.", 0.5),
         Slip(lambda k, r, f: critic_of(k, "wgan", r, f).abs(), "the absolute value.", 0.5, True),
     ],
@@ -956,7 +969,7 @@ CRITICS = {
         Slip(lambda k, r, f: 2 * critic_of(k, "lsgan", r, f), "the factor 1/2 is missing.", 0.5),
         Slip(lambda k, r, f: critic_of(k, "lsgan", f, r), "the codes a and b are exchanged.", 0.25),
         Slip(
-            lambda k, r, f: critic_of(changed(k, code_a=0, code_b=1), "lsgan", r, f),
+            lambda k, r, f: critic_of(varied(k, code_a=0, code_b=1), "lsgan", r, f),
             "the codes are those of the question, not 0 and 1.",
             0.5,
         ),
@@ -985,12 +998,12 @@ GENERATORS = {
     "lsgan": [
         Slip(lambda k, f: 2 * generator_of(k, "lsgan", f), "the factor 1/2 is missing.", 0.5),
         Slip(
-            lambda k, f: generator_of(changed(k, code_c=k.code_b), "lsgan", f),
+            lambda k, f: generator_of(varied(k, code_c=k.code_b), "lsgan", f),
             "the generator's code is c, not b.",
             0.5,
         ),
         Slip(
-            lambda k, f: generator_of(changed(k, code_c=k.code_a), "lsgan", f),
+            lambda k, f: generator_of(varied(k, code_c=k.code_a), "lsgan", f),
             "this pulls fakes to the code for fakes; the generator's is c.",
         ),
         Slip(lambda k, f: generator_of(k, "lsgan", f.sigmoid()), SIGMOID),

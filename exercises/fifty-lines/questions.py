@@ -19,6 +19,7 @@ from torch.nn.functional import softplus
 
 from tools.grader import asking
 from tools.grader.asking import Injection, Reply, Seed
+from tools.grader.expressions import read_number
 from tools.grader.questions import (
     Case,
     Constants,
@@ -28,9 +29,11 @@ from tools.grader.questions import (
     Rule,
     Slip,
     Wrong,
+    judge,
     number,
     numbers,
     say,
+    varied,
 )
 
 TITLE = "A GAN in fifty lines"
@@ -96,10 +99,6 @@ def energy(k: Constants, x: Tensor, y: Tensor) -> Tensor:
     )
 
 
-def with_power(k: Constants, power: float) -> Constants:
-    return Constants(**{**vars(k), "power": power})
-
-
 def different_pairs(k: Constants, x: Tensor, y: Tensor) -> Tensor:
     def own(z: Tensor) -> Tensor:
         return apart(z, z, k.power).sum() / (len(z) * (len(z) - 1))
@@ -133,12 +132,12 @@ ENERGY = Rule(
             0.25,
         ),
         Slip(
-            lambda k, x, y: energy(with_power(k, 1), x, y),
+            lambda k, x, y: energy(varied(k, power=1), x, y),
             "the exponent of the question is missing.",
             0.5,
         ),
         Slip(
-            lambda k, x, y: energy(with_power(k, 2), x, y),
+            lambda k, x, y: energy(varied(k, power=2), x, y),
             "squared distances: the exponent 2 sees nothing but the two means.",
         ),
         Slip(
@@ -195,10 +194,6 @@ Loss = Callable[[Constants, Tensor, Tensor], Tensor]
 def d_loss(k: Constants, s: Tensor, t: Tensor) -> Tensor:
     real = k.target * softplus(-s) + (1 - k.target) * softplus(s)
     return real.mean() + softplus(t).mean()
-
-
-def with_target(k: Constants, target: float) -> Constants:
-    return Constants(**{**vars(k), "target": target})
 
 
 def both_smooth(k: Constants, s: Tensor, t: Tensor) -> Tensor:
@@ -281,13 +276,13 @@ D_MOVES, D_LOSS = rules(
     d_loss,
     [
         (
-            lambda k, s, t: d_loss(with_target(k, 1), s, t),
+            lambda k, s, t: d_loss(varied(k, target=1), s, t),
             "the smoothing of the question is missing.",
             0.5,
         ),
         (both_smooth, "the fakes are smoothed too; the question smooths the real side alone.", 0.5),
         (
-            lambda k, s, t: d_loss(with_target(k, 1 - k.target), s, t),
+            lambda k, s, t: d_loss(varied(k, target=1 - k.target), s, t),
             "the target and its rest are exchanged.",
             0.25,
         ),
@@ -538,13 +533,20 @@ LOGGED = (
     HELPERS
     + """
 from torch.nn.functional import softplus as _softplus
-_calls = []
-def _log(side, batch, optimiser, player, first):
+_calls, _optimisers = [], []
+def _log(side, batch, optimiser, player, first, loss):
     held = {id(p) for g in optimiser.param_groups for p in g["params"]}
-    _calls.append([side, batch, int(held == {id(p) for p in player.parameters()}), first])
+    if all(o is not optimiser for o in _optimisers):
+        _optimisers.append(optimiser)
+    group = optimiser.param_groups[0]
+    asked = type(optimiser).__name__ == "Adam" and abs(float(group["lr"]) - 1e-3) < 1e-9
+    asked = asked and max(abs(float(b) - d) for b, d in zip(group["betas"], (0.5, 0.999))) < 1e-9
+    mine = int(held == {id(p) for p in player.parameters()})
+    _calls.append([side, batch, mine, first, int(asked), loss])
 def grader_calls():
-    found = list(_calls)
+    found = [*_calls, len(_optimisers)]
     _calls.clear()
+    _optimisers.clear()
     return found
 def discriminator_step(G, D, optimiser, real, generator):
     z = _torch.randn(len(real), LATENT, generator=generator)
@@ -553,14 +555,14 @@ def discriminator_step(G, D, optimiser, real, generator):
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    _log(1, len(real), optimiser, D, float(real.detach().sum()))
+    _log(1, len(real), optimiser, D, float(real.detach().sum()), loss.item())
     return loss.item()
 def generator_step(G, D, optimiser, n, generator):
     loss = _softplus(-D(G(_torch.randn(n, LATENT, generator=generator)))).mean()
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    _log(0, n, optimiser, G, 0.0)
+    _log(0, n, optimiser, G, 0.0, loss.item())
     return loss.item()
 """
 )
@@ -618,7 +620,7 @@ def sample(student: Any, k: Constants, G: Any, n: int, seed: int) -> Tensor:
 def order_of_steps(student: Any, draw: Draw, k: Constants) -> None:
     student.call("grader_calls")
     _, curve = trained(student, bent(k, 256, draw.seed()), 6, draw.integer(0, 999))
-    calls = student.call("grader_calls").value
+    *calls, optimisers = student.call("grader_calls").value
     sides = [c[0] for c in calls]
     if 0 not in sides or 1 not in sides:
         raise Wrong(
@@ -649,10 +651,57 @@ def order_of_steps(student: Any, draw: Draw, k: Constants) -> None:
             "a batch of real samples is used more than once: draw new rows for every step of D.",
             0.5,
         )
+    if optimisers != 2:
+        raise Wrong(
+            f"{optimisers} optimisers for two players: made anew, Adam has lost what it knows of the "
+            "gradients. Make one for each player, before the loop.",
+            0.5,
+        )
+    if not all(c[4] for c in calls):
+        raise Wrong("the optimisers are Adam with lr=1e-3 and betas=(0.5, 0.999) here.", 0.75)
     if length(curve) != 6:
         raise Wrong(
             "the curve must have one entry for each step of G, the pair of the two losses.", 0.75
         )
+    on_curve(plain_curve(curve), [c[5] for c in calls], k)
+
+
+def plain_curve(curve: Any) -> list[float]:
+    """The numbers of the curve, pair by pair."""
+    table = getattr(curve, "tensor", curve)
+    if isinstance(table, Tensor):
+        return table.double().flatten().tolist()
+    return [number(Reply("the curve", x)) for pair in table for x in numbers_of(pair)]
+
+
+def numbers_of(pair: Any) -> list[Any]:
+    table = getattr(pair, "tensor", pair)
+    if isinstance(table, Tensor):
+        return list(table.double().flatten().tolist())
+    return list(table) if isinstance(table, list | tuple) else [table]
+
+
+def on_curve(got: list[float], losses: list[float], k: Constants) -> None:
+    """Whether the pairs are (last loss of D, loss of G), from the losses in the order of calls."""
+    if len(got) != 2 * len(losses) // (k.k + 1):
+        raise Wrong("each entry of the curve is a pair of numbers, (loss of D, loss of G).", 0.75)
+    turns = [losses[i : i + k.k + 1] for i in range(0, len(losses), k.k + 1)]
+
+    def pairs(of: Callable[[list[float]], list[float]]) -> list[float]:
+        return [x for turn in turns for x in of(turn)]
+
+    judge(
+        got,
+        pairs(lambda t: [t[-2], t[-1]]),
+        [
+            (pairs(lambda t: [t[-1], t[-2]]), "a pair is (loss of D, loss of G), in this order.", 0.75),
+            (pairs(lambda t: [t[0], t[-1]]), "it takes the last loss of D, not the first.", 0.75),
+            (pairs(lambda t: [sum(t[:-1]) / k.k, t[-1]]), "it takes the last loss of D, no mean.", 0.75),
+        ],
+        "the curve",
+        rel=1e-5,
+        shape=(6, 2),
+    )
 
 
 @q4.test(points=1)
@@ -819,6 +868,13 @@ def over_seeds(student: Any, draw: Draw, k: Constants) -> None:
     train = student.keep("grader_train")
     reply = student.call("score", train, data, fresh, 2, seeds)
     got = numbers(reply, 3, "(lowest, median, highest)")
+    again = numbers(student.call("score", train, data, fresh, 2, seeds), 3, "(lowest, ...)")
+    if got != again:
+        raise Wrong(
+            "score gives other numbers when it is called again with the same seeds: draw the latents "
+            "of each run with a torch.Generator that carries its seed.",
+            0.25,
+        )
     SCORE.judge(k, (data, fresh, seeds), got, "score", f"five seeds, {len(fresh)} fresh points")
 
 
@@ -895,7 +951,8 @@ def walks(student: Any, draw: Draw, k: Constants) -> None:
                 0.4 if latents else 0.0,
             )
         WALK.judge(
-            k, (seed, a, b, n), got.double().flatten().tolist(), "walk", say(z0=a, z1=b, n=n)
+            k, (seed, a, b, n), got.double().flatten().tolist(), "walk", say(z0=a, z1=b, n=n),
+            shape=(n, 2),
         )
         if reply.attached:
             raise Wrong(
@@ -988,10 +1045,6 @@ LEVEL = Rule(
     ],
 )
 q7 = Question("q7", seconds=4, inject=inject_helpers)
-
-
-def read_number(student: Any, name: str) -> float:
-    return number(Reply(name, student.get(name)))
 
 
 @q7.test(points=1)

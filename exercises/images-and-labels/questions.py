@@ -219,7 +219,7 @@ def into_the_range(student: Any, draw: Draw, k: Constants) -> None:
 
     inputs = TO_TANH.draw(draw, k, scanned)
     reply = student.call("to_tanh", *inputs)
-    TO_TANH.judge(k, inputs, shaped(reply, (2, 3), "that of the input"), "to_tanh", say(values=inputs[0]))
+    TO_TANH.judge(k, inputs, shaped(reply, (2, 3), "that of the input"), "to_tanh", say(values=inputs[0]), (2, 3))
     pure(reply, ["values"])
 
 
@@ -227,7 +227,7 @@ def into_the_range(student: Any, draw: Draw, k: Constants) -> None:
 def out_of_the_range(student: Any, draw: Draw, k: Constants) -> None:
     inputs = BACK.draw(draw, k, lambda d: (d.uniform(8, -0.95, 0.95).reshape(2, 4) + 1 / 1024,))
     reply = student.call("to_values", *inputs)
-    BACK.judge(k, inputs, shaped(reply, (2, 4), "that of the input"), "to_values", say(x=inputs[0]))
+    BACK.judge(k, inputs, shaped(reply, (2, 4), "that of the input"), "to_values", say(x=inputs[0]), (2, 4))
     pure(reply, ["x"])
 
 
@@ -413,6 +413,9 @@ def mutual(k: Constants, asked: Tensor, read: Tensor) -> Tensor:
 
 
 INFORMATION = Rule(lambda k, a, r: mutual(k, a, r) / math.log(k.classes), [
+    Slip(lambda k, a, r: mutual(k, a, r) / math.log(len(a.unique())), "divided by the log of the number of labels that occur; the "
+         "question's number counts, whether they occur or not.", 0.75),
+    Slip(lambda k, a, r: mutual(k, a, r) / math.log(2) / math.log(k.classes), "bits are divided by nats: use one logarithm for both.", 0.5),
     Slip(mutual, "this is in nats; divide by log K, so that a perfect generator gets 1.", 0.5),
     Slip(lambda k, a, r: mutual(k, a, r) / math.log(2), "this is in bits; divide by log K, so that a perfect generator gets 1.", 0.5),
     Slip(lambda k, a, r: -mutual(k, a, r) / math.log(k.classes), "the sign: information is never negative.", 0.25),
@@ -437,6 +440,8 @@ EFFECT = Rule(effect(lambda x: spread_of(x.mean(0))), [
     Slip(effect(lambda x: spread_of(x.mean(1))), "noises and labels are exchanged: the first axis is the noise.", 0.25),
     Slip(lambda k, x: spread_of(x.double().mean(0)), "the share is asked for: divide by the variance of all images.", 0.25),
     Slip(effect(lambda x: x.mean(0).var(0).sum()), "divide the variances by the number of values, not by one less.", 0.5),
+    Slip(lambda k, x: x.double().mean(0).var(0).sum() / x.double().flatten(0, 1).var(0).sum(), "divide the variances by the number of "
+         "values, not by one less.", 0.5),
     Slip(lambda k, x: effect(lambda v: spread_of(v.mean(0)))(k, x).sqrt(), "the square root; the question has none.", 0.5),
     Slip(lambda k, x: 1 - effect(lambda v: spread_of(v.mean(0)))(k, x), "this is the share of everything else.", 0.5),
     Slip(lambda k, x: (x.double().mean(0).var(0, correction=0) / x.double().flatten(0, 1).var(0, correction=0)).mean(), "a mean of shares, a pixel each: add the variances up over the pixels first, then divide.", 0.5),
@@ -460,7 +465,8 @@ def beyond_luck(student: Any, draw: Draw, k: Constants) -> None:
 
 @q5.test(points=1)
 def information_of_the_label(student: Any, draw: Draw, k: Constants) -> None:
-    inputs = INFORMATION.draw(draw, k, lambda d: answers(d, k))
+    # Two classes never come.
+    inputs = INFORMATION.draw(draw, k, lambda d: answers(d, Constants(classes=k.classes - 2)))
     got = number(student.call("information", *inputs))
     if math.isnan(got):
         raise Wrong("information is nan: some pair never occurs, and 0 log 0 counts nothing (torch.special.xlogy).", 0.25)
@@ -541,7 +547,10 @@ def obeys(student: Any, draw: Draw, k: Constants) -> None:
     if min(rights) < 0.8:
         best = max(rights)
         ignored = best < 1 / k.classes + 0.12
-        why = " That is luck: the label is ignored. Where does it meet the features?" if ignored else ""
+        why = (
+            " That is luck: the label is ignored. Where does it meet the features? Is each fake judged with the label that it "
+            "was made for?"
+        ) if ignored else ""  # fmt: skip
         raise Wrong(
             f"class accuracy {said} for two seeds; both must reach 0.8 (luck: {1 / k.classes:.2f}).{why}",
             0.5 if best >= 0.8 else 0.25 if best >= 0.5 else 0.0,

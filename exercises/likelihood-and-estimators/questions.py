@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from tools.grader import asking
-from tools.grader.asking import Injection, Reply
-from tools.grader.expressions import judge_formula
+from tools.grader.asking import Injection
+from tools.grader.expressions import judge_formula, read_number
 from tools.grader.questions import (
     Case,
     Constants,
@@ -489,7 +488,7 @@ def normal_case(k: Constants, draw: Draw, n: int) -> tuple[float, float, Tensor]
 def by_the_path(student: Any, draw: Draw, k: Constants) -> None:
     inputs = PATHWISE.draw(draw, k, lambda d: normal_case(k, d, 6))
     got = shaped(student.call("pathwise", *inputs), (6, 2), COLUMNS)
-    PATHWISE.judge(k, inputs, got, "pathwise", say(mu=inputs[0], sigma=inputs[1], noise=inputs[2]))
+    PATHWISE.judge(k, inputs, got, "pathwise", say(mu=inputs[0], sigma=inputs[1], noise=inputs[2]), (len(got) // 2, 2))
 
 
 @q4.test(points=1.5)
@@ -502,6 +501,7 @@ def by_the_score(student: Any, draw: Draw, k: Constants) -> None:
         got,
         "score",
         say(mu=inputs[0], sigma=inputs[1], noise=inputs[2], baseline=inputs[3]),
+        shape=(6, 2),
     )
 
 
@@ -612,7 +612,7 @@ def means_and_variances(student: Any, draw: Draw, k: Constants) -> None:
         (3, 2),
         "a row for each estimator, its mean and its variance",
     )
-    MEASURE.judge(k, inputs, got, "measure", say(mu=inputs[0], sigma=inputs[1], noise=inputs[2]))
+    MEASURE.judge(k, inputs, got, "measure", say(mu=inputs[0], sigma=inputs[1], noise=inputs[2]), (3, 2))
 
 
 @q5.test(points=1)
@@ -624,16 +624,6 @@ def variance_on_paper(student: Any, draw: Draw, k: Constants) -> None:
 @q5.test(points=0.5)
 def at_the_minimum(student: Any, draw: Draw, k: Constants) -> None:
     LEAST.judge(k, (), [read_number(student, "at_minimum")], "at_minimum")
-
-
-def read_number(student: Any, name: str) -> float:
-    """A name's number: of Python, torch, NumPy or SymPy."""
-    value = student.get(name)
-    if value is None:
-        raise Wrong(f"{name} is empty or not defined: replace the dots.")
-    if getattr(value, "tree", None) is not None:
-        return asking.number(value, name)
-    return number(Reply(name, value))
 
 
 @q5.public
@@ -817,7 +807,7 @@ def softened_draws(student: Any, draw: Draw, k: Constants) -> None:
     inputs = RELAXED.draw(draw, k, race)
     reply = student.call("relaxed", *inputs, wrt=(0,))
     got = shaped(reply, (2, 3), "a row for each draw, a column for each class")
-    RELAXED.judge(k, inputs, got, "relaxed", say(logits=inputs[0], u=inputs[1], tau=inputs[2]))
+    RELAXED.judge(k, inputs, got, "relaxed", say(logits=inputs[0], u=inputs[1], tau=inputs[2]), tuple(inputs[1].shape))
     connected(reply, ["logits"])
 
 

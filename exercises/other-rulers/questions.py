@@ -810,11 +810,11 @@ def without_a_constant(student: Any, draw: Draw, k: Constants) -> None:
 @q6.public
 def _(k: Constants) -> list[Case]:
     point = {"a": 0.0, "b": 1.0, "p": 1.0, "q": 1.0}
-    half = torch.tensor([0.5, 0.5])
-    inputs = (half, half, -1.0, 1.0, 0.0)
+    bins = torch.tensor([0.25, 0.25, 0.5])
+    inputs = (bins, bins, -1.0, 1.0, 0.0)
     return [
         LEAST.case(k, "least", (point,), "least for a = 0, b = 1 at p = q = 1", at=point),
-        VALUE.case(k, "criterion", inputs, "criterion for p = q = [0.5, 0.5], a = -1, b = 1, c = 0", args=inputs),
+        VALUE.case(k, "criterion", inputs, "criterion for p = q = [0.25, 0.25, 0.5], a = -1, b = 1, c = 0", args=inputs),
     ]  # fmt: skip
 
 
@@ -839,10 +839,9 @@ CRITIC = "(bound, T)"
 def masses(draw: Draw, n: int) -> Tensor:
     """``n`` masses, multiples of 1/64 that sum to one, none far from the others; float64."""
     while True:
-        steps = torch.tensor(draw.integers(n, 2, 14))
-        steps[-1] += 64 - steps.sum()
-        if 2 <= steps[-1] <= 14:
-            return steps.double() / 64
+        found = draw.masses(n, most=14)
+        if found[-1] <= 14 / 64:
+            return found.double()
 
 
 def two_masses(draw: Draw, row: Row, n: int) -> tuple[Tensor, Tensor]:

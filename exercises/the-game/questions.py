@@ -639,6 +639,8 @@ SQUARES = Rule(squares, [
     Slip(lambda k, f, g, a, b: squares(k, f, g, a, b) / (k.alpha + k.beta), AVERAGED, keeps=0.5),
     Slip(lambda k, f, g, a, b: k.alpha * (f.double() - b).abs().mean() / 2
          + k.beta * (g.double() - a).abs().mean() / 2, "the square is missing."),
+    Slip(lambda k, f, g, a, b: k.alpha * (f.double().mean() - b) ** 2 / 2
+         + k.beta * (g.double().mean() - a) ** 2 / 2, "the squares of the means; the mean of the squares is asked for."),
 ])  # fmt: skip
 SQUARE = Rule(generator_square, [
     Slip(lambda k, g, c: -generator_square(k, g, c), SQUARE_SIGN),
@@ -648,7 +650,10 @@ SQUARE = Rule(generator_square, [
     Slip(lambda k, g, c: generator_square(k, torch.sigmoid(g.double()), c), "a sigmoid is applied; "
          "the critic is used as it is.", keeps=0.5),
     Slip(lambda k, g, c: len(g) * generator_square(k, g, c), SUMMED, keeps=0.25),
-    Slip(lambda k, g, c: generator_square(weighted(k, 0, 1), g, c), UNWEIGHTED, keeps=0.5),
+    Slip(lambda k, g, c: k.beta * (g.double().mean() - c) ** 2 / 2, "the square of the mean; the mean of the "
+         "squares is asked for."),
+    Slip(lambda k, g, c: generator_square(weighted(k, 0, 1), g, c), "the weight of the generated samples is "
+         "missing.", keeps=0.5),
     Slip(lambda k, g, c: generator_square(weighted(k, 0, k.alpha), g, c), EXCHANGED, keeps=0.5),
 ])  # fmt: skip
 q7 = Question("q7", seconds=5)
@@ -761,6 +766,8 @@ K0 = Rule(over(constant_part), [
     Slip(over(lambda k, a, b, c: (a + b - 2 * c) ** 2 / 2), UNWEIGHTED, keeps=0.25),
     Slip(over(factor), "this is k1: k0 and k1 are exchanged."),
     Slip(over(lambda k, a, b, c: 0.0), "the constant vanishes for one c only."),
+    Slip(over(lambda k, a, b, c: constant_part(k, -a, b, c)), "a sign: the answer of the critic at p = q "
+         "is a mean of both targets.", keeps=0.25),
 ], rel=1e-8)  # fmt: skip
 K1 = Rule(over(factor), [
     Slip(over(lambda k, a, b, c: factor(k, a, b, c) / 2), "this is half of k1; the question's K has "
@@ -775,6 +782,10 @@ K1 = Rule(over(factor), [
     Slip(over(lambda k, a, b, c: (b + a) ** 2 * (k.alpha * k.beta / (k.alpha + k.beta)) ** 2),
          "the sign: only the distance of the targets counts."),
     Slip(over(constant_part), "this is k0: k0 and k1 are exchanged."),
+    Slip(over(lambda k, a, b, c: (b - a) * (k.alpha * k.beta / (k.alpha + k.beta)) ** 2), "b - a is "
+         "squared.", keeps=0.25),
+    Slip(over(lambda k, a, b, c: factor(k, c, b, c)), "a, not c, is the other target: k1 does not "
+         "depend on c."),
 ], rel=1e-8)  # fmt: skip
 
 
@@ -811,6 +822,8 @@ EDGES = Rule(squares_value, [
     *VALUE8.slips,
     Slip(lambda k, p, q, a, b, c: squares_value(k, *some_bins(p, q, (p > 0) & (q > 0)), a, b, c),
          "bins where one of p and q is zero are left out; only both zero count nothing."),
+    Slip(lambda k, p, q, a, b, c: squares_value(k, p / p.sum(), q / q.sum(), a, b, c),
+         "p and q are divided by their sums; they need not sum to one.", keeps=0.25),
     Slip(closed_form, "this is k0 + k1 Delta, which holds only if p and q sum to one; compute K "
          "from its definition."),
 ])  # fmt: skip
@@ -866,11 +879,11 @@ def on_masses_with_zeros(student: Any, draw: Draw, k: Constants) -> None:
 @q8.public
 def _(k: Constants) -> list[Case]:
     point = {"a": -1.0, "b": 1.0, "c": 0.0}
-    half = torch.tensor([0.5, 0.5])
-    inputs = (half, half, -1.0, 1.0, 0.0)
+    bins = torch.tensor([0.25, 0.25, 0.5])  # a mean over them is another slip than a half
+    inputs = (bins, bins, -1.0, 1.0, 0.0)
     return [
         K0.case(k, "k0", (point,), "k0 for a = -1, b = 1, c = 0", at=point),
-        VALUE8.case(k, "criterion", inputs, "criterion for p = q = [0.5, 0.5], a = -1, b = 1, c = 0",
+        VALUE8.case(k, "criterion", inputs, "criterion for p = q = [0.25, 0.25, 0.5], a = -1, b = 1, c = 0",
                     args=inputs),
     ]  # fmt: skip
 
@@ -947,11 +960,16 @@ def loss_of(k: Constants, line: list[float], real: Tensor, fake: Tensor) -> floa
     return float(logit_loss(k, line[0] * real.double() + line[1], line[0] * fake.double() + line[1]))
 
 
+def two_clouds(draw: Draw) -> tuple[int, float, float, int]:
+    """Seed, both means, size. Far apart, a thousand steps would not arrive."""
+    real = draw.integer(-6, 6) / 4
+    return draw.seed(), real, real + draw.choice([-1, 1]) * draw.integer(2, 8) / 4, SIZE
+
+
 @q9.test(points=2)
 def line(student: Any, draw: Draw, k: Constants) -> None:
     for _ in range(2):
-        seed, mr, mf, n = LINE.draw(draw, k, lambda x: (
-            x.seed(), x.integer(-6, 6) / 4, x.integer(-6, 6) / 4, SIZE))  # fmt: skip
+        seed, mr, mf, n = LINE.draw(draw, k, two_clouds)
         got = student.call("fit_discriminator", Seed(seed), mr, mf, n)
         mine = numbers(got, 2, "(slope, offset)")
         case = f"real N({mr}, 1), fake N({mf}, 1), n = {n}"
@@ -962,13 +980,15 @@ def line(student: Any, draw: Draw, k: Constants) -> None:
             LINE.judge(k, (seed, mr, mf, n), mine, "(slope, offset)", case)
         except Wrong as wrong:
             right = line_of_samples(k, seed, mr, mf, n)
+            if same(mine, line_of_samples(weighted(k, 1, 1), seed, mr, mf, n), 0.02):
+                raise Wrong(f"(slope, offset): {UNWEIGHTED}", 0.5) from None
             low, start, at = (loss_of(k, v, real, fake) for v in (right, [0.0, 0.0], mine))
             if ": you get" in str(wrong) and low < at < low + 0.9 * (start - low):
                 near_paper = max(abs(x - y) for x, y in zip(mine, on_paper(k, mr, mf), strict=True)) < 0.02
                 raise Wrong(
                     f"(slope, offset) at {case}: you get ({mine[0]:.4f}, {mine[1]:.4f}), where the loss "
-                    f"is {at:.5f}; its minimum on these samples is {low:.5f}, at ({right[0]:.4f}, "
-                    f"{right[1]:.4f}). Train longer, or with larger steps.",
+                    f"is {at - low:.2g} above its minimum on these samples, {low:.5f}, which it has at "
+                    f"({right[0]:.4f}, {right[1]:.4f}). Train longer, or with larger steps.",
                     0.0 if near_paper else 0.25,
                 ) from None
             raise
@@ -997,9 +1017,15 @@ def seeds(student: Any, draw: Draw, k: Constants) -> None:
 def _(k: Constants) -> list[Case]:
     inputs = (1, 0.5, -0.5, 256)
     w, t = line_of_samples(k, *inputs)
-    lesson = "minus the right line: real and fake are swapped, or the loss has lost its sign."
+    known = [
+        ([-w, -t], "minus the right line: real and fake are swapped, or the loss has lost its sign."),
+        ([t, w], "slope and offset are exchanged."),
+        (on_paper(k, *inputs[1:3]), "this is the line on paper; train on the samples."),
+        (line_of_samples(weighted(k, 1, 1), *inputs), UNWEIGHTED),
+        (fake_first(k, *inputs), "right for other samples: here the real ones are drawn first."),
+    ]
     return [
-        Case("fit_discriminator", [w, t], [([-w, -t], lesson), ([t, w], "slope and offset are exchanged.")],
+        Case("fit_discriminator", [w, t], [(v, why) for v, why in known if not same(v, [w, t], 0.05)],
              "(slope, offset) for real N(0.5, 1), fake N(-0.5, 1), n = 256", rel=0.02,
              args=(Seed(inputs[0]), *inputs[1:])),
     ]  # fmt: skip

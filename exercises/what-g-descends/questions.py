@@ -204,7 +204,7 @@ def rows(student: Any, s: Tensor) -> Any:
 def moderate(student: Any, draw: Draw, k: Constants) -> None:
     (s,) = TABLE.draw(draw, k, lambda d: (d.normal(5, 2.0),))
     reply = rows(student, s)
-    TABLE.judge(k, (s,), reply.tensor.flatten().tolist(), "slopes", say(s=s))
+    TABLE.judge(k, (s,), reply.tensor.flatten().tolist(), "slopes", say(s=s), (3, len(s)))
     pure(reply, ["s"])
 
 
@@ -217,7 +217,7 @@ def huge(student: Any, draw: Draw, k: Constants) -> None:
             "slopes is not finite for logits of 200 and 10000: exp(s) overflows in float32, and inf/inf is "
             "nan. torch.sigmoid does not."
         )
-    TABLE.judge(k, (s,), found.flatten().tolist(), "slopes", say(s=s))
+    TABLE.judge(k, (s,), found.flatten().tolist(), "slopes", say(s=s), (3, len(s)))
 
 
 @q2.test(points=1)

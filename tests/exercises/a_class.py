@@ -66,9 +66,14 @@ def hand_in(folder: Path, course: Course, size: int) -> Class:
     full = {q.name: q.points for q in course.assignment.questions}
     careless = [
         ("loop", "q9", PLAIN["q9"].replace("for _ in range(600):", "while True:"), full["q9"]),
-        ("kill", "q2", "import os\ndef discriminator_loss_from_logits(s, t):\n    os._exit(0)", full["q2"]),
+        (
+            "kill",
+            "q2",
+            "import os\ndef discriminator_loss_from_logits(s, t):\n    os._exit(0)",
+            full["q2"],
+        ),
         ("syntax", "q5", "D_lsgan = = 3", full["q5"]),
-    ]  # fmt: skip
+    ]
     broken = [(suffix, content) for suffix, files in BROKEN.items() for content in files]
     for number in range(size):
         label = f"s{number:03d}.ipynb"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -65,6 +66,66 @@ class Answers:
         object.__setattr__(self, "book", marking.load(self.name))
 
 
+def then(question: str, name: str, deserved: float, words: str, code: str) -> Mistake:
+    """A mistake, its code last: it comes after the right answer and replaces some of it."""
+    return Mistake(question, name, code, deserved, words)
+
+
+def edited(
+    right: Mapping[str, str],
+    question: str,
+    name: str,
+    deserved: float,
+    words: str,
+    *changes: tuple[str, str],
+) -> Mistake:
+    """A mistake that is the right answer with changes (old, new)."""
+    code = right[question]
+    for old, new in changes:
+        assert old in code, (name, old)
+        code = code.replace(old, new)
+    return Mistake(question, name, code, deserved, words)
+
+
+def filled(code: str, values: Mapping[str, object]) -> str:
+    """``code`` with its value for each constant's name in capitals, attributes apart."""
+
+    def text(value: object) -> str:
+        return f"({value})" if isinstance(value, int | float) and value < 0 else str(value)
+
+    names = rf"(?<!\.)\b({'|'.join(values)})\b"
+    return re.sub(names, lambda found: text(values[found[1]]), code)
+
+
+def in_capitals(k: Constants) -> dict[str, object]:
+    """The constants by their names in capitals."""
+    return {name.upper(): value for name, value in vars(k).items()}
+
+
+def after_the_head(
+    name: str,
+    head: str,
+    own: Mapping[str, str],
+    fill: Callable[[Assignment, str], str],
+    mistakes: Sequence[Mistake],
+) -> Answers:
+    """Answers of which each needs one cell before it: the instructor's, and those of ``own``.
+
+    ``fill`` puts the variant's constants into a code.
+    """
+
+    def plain(assignment: Assignment, question: str) -> list[str]:
+        return [head, solution(assignment, question, figures=False)]
+
+    def second(assignment: Assignment, question: str) -> list[str]:
+        return [head, fill(assignment, own[question])]
+
+    def wrong(assignment: Assignment, mistake: Mistake) -> list[str]:
+        return [*plain(assignment, mistake.question), fill(assignment, mistake.code)]
+
+    return Answers(name, {"plain": plain, "own": second}, wrong, lambda k: [head], mistakes)
+
+
 def only(assignment: Assignment, question: str, without: Collection[str] = ()) -> Assignment:
     """The same assignment with one question, and of its hidden tests not those of ``without``."""
     mine = [
@@ -99,15 +160,25 @@ def source(assignment: Assignment) -> editions.NotebookNode:
     return editions.read(exercises.SOURCES / assignment.name / "source.md", assignment.k)
 
 
+_SOLUTIONS: dict[str, list[tuple[str, str]]] = {}
+
+
 def solution(assignment: Assignment, question: str, figures: bool = True) -> str:
-    """The instructor's answer cells of a question; without ``figures`` not those that draw."""
+    """The instructor's answer cells of a question; without ``figures`` not those that draw.
+
+    The source of a variant is read once.
+    """
+    variant = f"{assignment.name} {assignment.k}"
+    if variant not in _SOLUTIONS:
+        _SOLUTIONS[variant] = [
+            (name, editions.solved(cell.source))
+            for name, cell in editions.by_question(source(assignment))
+            if cell.cell_type == "code" and "answer" in editions.tags(cell)
+        ]
     return "\n".join(
-        editions.solved(cell.source)
-        for name, cell in editions.by_question(source(assignment))
-        if name == question
-        and cell.cell_type == "code"
-        and "answer" in editions.tags(cell)
-        and (figures or "plt." not in cell.source)
+        code
+        for name, code in _SOLUTIONS[variant]
+        if name == question and (figures or "plt." not in code)
     )
 
 

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake
+from asking_here import Answers, Mistake, edited, filled
 
 from tools.grader.questions import Constants
 
@@ -162,14 +163,8 @@ level = 2 * entropy(TARGET / 2)
 
 def fill(code: str, k: Constants) -> str:
     """The code with the variant's constants."""
-    for name, value in (
-        ("LATENT", k.latent),
-        ("STEPS_D", k.k),
-        ("TARGET", k.target),
-        ("POWER", k.power),
-    ):
-        code = code.replace(name, str(value))
-    return code
+    values = {"LATENT": k.latent, "STEPS_D": k.k, "TARGET": k.target, "POWER": k.power}
+    return filled(code, values)
 
 
 def cells(k: Constants, answers: dict[str, str]) -> list[str]:
@@ -177,19 +172,10 @@ def cells(k: Constants, answers: dict[str, str]) -> list[str]:
     return [HEAD, *(fill(answers[name], k) for name in PLAIN if answers.get(name))]
 
 
-def _edit(
-    question: str, name: str, deserved: float, words: str, *changes: tuple[str, str]
-) -> Mistake:
-    code = PLAIN[question]
-    for old, new in changes:
-        assert old in code, (name, old)
-        code = code.replace(old, new)
-    return Mistake(question, name, code, deserved, words)
-
-
 MEANS = "2 * mean(x, y) - mean(x, x) - mean(y, y)"
 D_LOSS = "(TARGET * F.softplus(-s) + (1 - TARGET) * F.softplus(s)).mean() + F.softplus(t).mean()"
 ROWS = "            rows = torch.randint(len(points), (64,), generator=generator)\n"
+_edit = partial(edited, PLAIN)
 MISTAKES = [
     # Question 1, 2 points
     _edit("q1", "mixed pairs only", 0, "within each sample are missing", (MEANS, "2 * mean(x, y)")),
@@ -324,6 +310,21 @@ MISTAKES = [
         "q4", "no seed", 5, "same seed gave two different", ("    torch.manual_seed(seed)\n", "")
     ),
     _edit("q4", "far too slow", 3, "energy distances to fresh data", ("lr=1e-3", "lr=1e-6")),
+    _edit(
+        "q4",
+        "new optimisers",
+        5,
+        "made anew",
+        (
+            "    for step in range(steps):\n",
+            "    for step in range(steps):\n        adam_D = torch.optim.Adam(\n"
+            "            D.parameters(), lr=1e-3, betas=(0.5, 0.999))\n",
+        ),
+    ),
+    _edit(
+        "q4", "usual betas", 5.5, "betas=(0.5, 0.999)", ("lr=1e-3, betas=(0.5, 0.999)", "lr=1e-3")
+    ),
+    _edit("q4", "pair exchanged", 5.5, "in this order", ("(loss_D, loss_G)", "(loss_G, loss_D)")),
     _edit("q4", "small batches", 5, "a batch has 64", ("(64,)", "(16,)")),
     _edit("q4", "no curve", 0, "must return G and the curve", ("return G, curve", "return G")),
     _edit(
@@ -373,6 +374,13 @@ MISTAKES = [
         1.5,
         "same noise for every seed",
         ("manual_seed(seed)", "manual_seed(0)"),
+    ),
+    _edit(
+        "q5",
+        "global noise",
+        0.75,
+        "the same seeds",
+        (", generator=torch.Generator().manual_seed(seed)", ""),
     ),
     _edit("q5", "own seeds", 1.5, "not those passed in", ("in seeds:", "in range(len(seeds)):")),
     # Question 6, 2 points

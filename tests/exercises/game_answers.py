@@ -6,12 +6,12 @@ its question; ``deserved`` is what a fair reader gives of its points, to within 
 
 from __future__ import annotations
 
-import re
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake
+from asking_here import Answers, edited, filled, then
 
 from tools.grader.questions import Constants
 
@@ -116,7 +116,8 @@ D_lsgan = sp.Eq(D, a + (b - a) * u / (1 + u))
     "q6": """
 share = D_gan[0] if isinstance(D_gan, list) else D_gan
 value_integrand = A * p * sp.log(share) + B * q * sp.log(1 - share)
-divergence_integrand = value_integrand - (A * sp.log(A) + B * sp.log(B)) * p + (A + B) * sp.log(A + B) * p
+_moved = (A + B) * sp.log(A + B) - A * sp.log(A) - B * sp.log(B)
+divergence_integrand = value_integrand + _moved * p
 divergence_integrand -= (p - q) * 0 + (q - p) * (B * sp.log(B) - B * sp.log(A + B))
 divergence_integrand = sp.expand(divergence_integrand)
 import math
@@ -170,23 +171,7 @@ def cells(k: Constants, answers: dict[str, str]) -> list[str]:
 
 
 def weights(code: str, k: Constants) -> str:
-    code = re.sub(r"\bA\b", str(k.alpha), code)
-    return re.sub(r"\bB\b", str(k.beta), code)
-
-
-def _wrong(question: str, name: str, deserved: float, words: str, code: str) -> Mistake:
-    """The code last: most of it is longer than a line."""
-    return Mistake(question, name, code, deserved, words)
-
-
-def _edit(
-    question: str, name: str, deserved: float, words: str, *changes: tuple[str, str]
-) -> Mistake:
-    code = PLAIN[question]
-    for old, new in changes:
-        assert old in code, (name, old)
-        code = code.replace(old, new)
-    return _wrong(question, name, deserved, words, code)
+    return filled(code, {"A": k.alpha, "B": k.beta})
 
 
 L1 = "return -A * torch.log(d_real).mean() - B * torch.log(1 - d_fake).mean()"
@@ -199,8 +184,12 @@ K1 = "k1 = (b - a) ** 2 * sp.Rational(A * B, A + B) ** 2"
 BACK = "return line[0].item(), line[1].item()"
 CONSTANT = "constant = A * sp.log(sp.Rational(A, A + B)) + B * sp.log(sp.Rational(B, A + B))"
 DIVERGENCE = "divergence_integrand = A * p * sp.log(p / m) + B * q * sp.log(q / m)"
-VALUE = "value_integrand = A * p * sp.log(A * p / (A * p + B * q)) + B * q * sp.log(B * q / (A * p + B * q))"
+VALUE = (
+    "value_integrand = A * p * sp.log(A * p / (A * p + B * q)) + B * q * sp.log(B * q / "
+    "(A * p + B * q))"
+)
 
+_edit = partial(edited, PLAIN)
 MISTAKES = [
     # Question 1, 2 points
     _edit("q1", "item", 1, "not a tensor", (L1, f"{L1.replace('return ', 'return (')}).item()")),
@@ -228,7 +217,8 @@ MISTAKES = [
         "in place",
         (
             L1,
-            "d_real = d_real.log_()\n    return -A * d_real.mean() - B * torch.log(1 - d_fake).mean()",
+            "d_real = d_real.log_()\n"
+            "    return -A * d_real.mean() - B * torch.log(1 - d_fake).mean()",
         ),
     ),
     _edit(
@@ -286,12 +276,13 @@ MISTAKES = [
         ("(d_real, d_real)", "(d_real, d_fake)"),
     )
     if False
-    else _wrong(
+    else then(
         "q1",
         "swapped",
         0,
         "swapped",
-        "def discriminator_loss(d_real, d_fake):\n    return -A * torch.log(d_fake).mean() - B * torch.log(1 - d_real).mean()",
+        "def discriminator_loss(d_real, d_fake):\n"
+        "    return -A * torch.log(d_fake).mean() - B * torch.log(1 - d_real).mean()",
     ),
     _edit("q1", "log D of fakes", 0, "not log D", ("1 - d_fake", "d_fake")),
     _edit("q1", "sum", 0.25, "a sum over the batch", (".mean()", ".sum()")),
@@ -321,8 +312,8 @@ MISTAKES = [
         "added, not averaged",
         (L1, f"{L1.replace('return ', 'return (')}) / (A + B)"),
     ),
-    _wrong("q1", "empty", 0, "returns nothing", "def discriminator_loss(d_real, d_fake):\n    ..."),
-    _wrong(
+    then("q1", "empty", 0, "returns nothing", "def discriminator_loss(d_real, d_fake):\n    ..."),
+    then(
         "q1",
         "raises",
         0,
@@ -337,7 +328,8 @@ MISTAKES = [
         "its gradient with respect to s_real is not finite",
         (
             L2,
-            "soft = lambda x: torch.where(x > 30, x, torch.log1p(torch.exp(x)))\n    return A * soft(-s_real).mean() + B * soft(s_fake).mean()",
+            "soft = lambda x: torch.where(x > 30, x, torch.log1p(torch.exp(x)))\n"
+            "    return A * soft(-s_real).mean() + B * soft(s_fake).mean()",
         ),
     ),
     _edit(
@@ -347,7 +339,8 @@ MISTAKES = [
         "",
         (
             L2,
-            "return A * F.softplus(-s_real.double()).mean() + B * F.softplus(s_fake.double()).mean()",
+            "return A * F.softplus(-s_real.double()).mean() + B * "
+            "F.softplus(s_fake.double()).mean()",
         ),
     ),
     _edit(
@@ -357,7 +350,8 @@ MISTAKES = [
         "the log of zero",
         (
             L2,
-            "s, t = torch.sigmoid(s_real.double()), torch.sigmoid(s_fake.double())\n    return -A * torch.log(s).mean() - B * torch.log(1 - t).mean()",
+            "s, t = torch.sigmoid(s_real.double()), torch.sigmoid(s_fake.double())\n"
+            "    return -A * torch.log(s).mean() - B * torch.log(1 - t).mean()",
         ),
     ),
     _edit(
@@ -367,7 +361,8 @@ MISTAKES = [
         "caps it",
         (
             L2,
-            "s, t = s_real.clamp(-1000, 1000), s_fake.clamp(-1000, 1000)\n    return A * F.softplus(-s).mean() + B * F.softplus(t).mean()",
+            "s, t = s_real.clamp(-1000, 1000), s_fake.clamp(-1000, 1000)\n"
+            "    return A * F.softplus(-s).mean() + B * F.softplus(t).mean()",
         ),
     ),
     _edit(
@@ -377,7 +372,9 @@ MISTAKES = [
         "caps it",
         (
             L2,
-            "one, zero = torch.ones_like(s_real), torch.zeros_like(s_fake)\n    return A * F.binary_cross_entropy(torch.sigmoid(s_real), one) + B * F.binary_cross_entropy(torch.sigmoid(s_fake), zero)",
+            "one, zero = torch.ones_like(s_real), torch.zeros_like(s_fake)\n"
+            "    return A * F.binary_cross_entropy(torch.sigmoid(s_real), one) + B * "
+            "F.binary_cross_entropy(torch.sigmoid(s_fake), zero)",
         ),
     ),
     _edit(
@@ -398,7 +395,9 @@ MISTAKES = [
         "caps it",
         (
             L2,
-            "s, t = torch.sigmoid(s_real).clamp(1e-7, 1 - 1e-7), torch.sigmoid(s_fake).clamp(1e-7, 1 - 1e-7)\n    return -A * torch.log(s).mean() - B * torch.log(1 - t).mean()",
+            "s, t = torch.sigmoid(s_real).clamp(1e-7, 1 - 1e-7), "
+            "torch.sigmoid(s_fake).clamp(1e-7, 1 - 1e-7)\n"
+            "    return -A * torch.log(s).mean() - B * torch.log(1 - t).mean()",
         ),
     ),
     _edit("q2", "sums", 1, "a sum over the batch", (".mean()", ".sum()")),
@@ -409,7 +408,8 @@ MISTAKES = [
         "the log of zero",
         (
             L2,
-            "return -A * torch.log(torch.sigmoid(s_real)).mean() - B * torch.log(1 - torch.sigmoid(s_fake)).mean()",
+            "return -A * torch.log(torch.sigmoid(s_real)).mean() - B * torch.log(1 - "
+            "torch.sigmoid(s_fake)).mean()",
         ),
     ),
     _edit("q2", "sign", 0, "the sign", ("return A", "return -A"), ("+ B", "- B")),
@@ -438,10 +438,11 @@ MISTAKES = [
         "in place",
         (
             L2,
-            "s_fake = s_fake.mul_(1.0).neg_()\n    return A * F.softplus(-s_real).mean() + B * F.softplus(-s_fake).mean()",
+            "s_fake = s_fake.mul_(1.0).neg_()\n"
+            "    return A * F.softplus(-s_real).mean() + B * F.softplus(-s_fake).mean()",
         ),
     ),
-    _wrong(
+    then(
         "q2", "loops", 0, "", "def discriminator_loss_from_logits(s_real, s_fake):\n    return None"
     ),
     # Question 3, 3 points
@@ -492,38 +493,40 @@ MISTAKES = [
     ),
     _edit("q3", "no mean", 1.5, "it must be one number", (SAT, "return -B * F.softplus(s_fake)")),
     # Question 4, 2 points
-    _wrong("q4", "LaTeX", 1, "a text", r'D_gan = r"\frac{A p}{A p + B q}"'),
-    _wrong("q4", "text", 1, "a text", 'D_gan = "A*p/(A*p + B*q)"'),
-    _wrong("q4", "Eq", 1.5, "", 'D_gan = sp.Eq(sp.Symbol("D"), A * p / (A * p + B * q))'),
-    _wrong("q4", "list of solve", 1.5, "", "D_gan = [A * p / (A * p + B * q)]"),
-    _wrong(
+    then("q4", "LaTeX", 1, "a text", r'D_gan = r"\frac{A p}{A p + B q}"'),
+    then("q4", "text", 1, "a text", 'D_gan = "A*p/(A*p + B*q)"'),
+    then("q4", "Eq", 1.5, "", 'D_gan = sp.Eq(sp.Symbol("D"), A * p / (A * p + B * q))'),
+    then("q4", "list of solve", 1.5, "", "D_gan = [A * p / (A * p + B * q)]"),
+    then(
         "q4", "function", 1.5, "a function", "def D_gan(p, q):\n    return A * p / (A * p + B * q)"
     ),
-    _wrong("q4", "lambda", 1.5, "a function", "D_gan = lambda p, q: A * p / (A * p + B * q)"),
-    _wrong(
+    then("q4", "lambda", 1.5, "a function", "D_gan = lambda p, q: A * p / (A * p + B * q)"),
+    then(
         "q4",
         "other names",
         1.5,
         "with the letters",
         'u, v = sp.symbols("u v")\nD_gan = A * u / (A * u + B * v)',
     ),
-    _wrong("q4", "logit", 0.5, "this is the logit", "D_gan = sp.log(A * p / (B * q))"),
-    _wrong("q4", "squares", 0, "squared densities", "D_gan = p**2 / (p**2 + q**2)"),
-    _wrong(
+    then("q4", "logit", 0.5, "this is the logit", "D_gan = sp.log(A * p / (B * q))"),
+    then("q4", "squares", 0, "squared densities", "D_gan = p**2 / (p**2 + q**2)"),
+    then(
         "q4",
         "p(x)",
         1.5,
         "functions such as p(x)",
-        'x = sp.Symbol("x")\nP, Q = sp.Function("p")(x), sp.Function("q")(x)\nD_gan = A * P / (A * P + B * Q)',
+        'x = sp.Symbol("x")\n'
+        'P, Q = sp.Function("p")(x), sp.Function("q")(x)\n'
+        "D_gan = A * P / (A * P + B * Q)",
     ),
-    _wrong("q4", "swapped", 0, "swapped", "D_gan = B * q / (A * p + B * q)"),
-    _wrong("q4", "the book's", 1, "weights of the question are missing", "D_gan = p / (p + q)"),
-    _wrong("q4", "ratio", 0.5, "ratio", "D_gan = A * p / (B * q)"),
-    _wrong("q4", "sign", 0.5, "a sign", "D_gan = A * p / (B * q - A * p)"),
-    _wrong("q4", "a half", 0, "1/2 is right only", "D_gan = sp.Rational(1, 2)"),
-    _wrong("q4", "stranger", 0, "contains", "D_gan = p / (p + c)"),
-    _wrong("q4", "None", 0, "empty", "D_gan = None"),
-    _wrong(
+    then("q4", "swapped", 0, "swapped", "D_gan = B * q / (A * p + B * q)"),
+    then("q4", "the book's", 1, "weights of the question are missing", "D_gan = p / (p + q)"),
+    then("q4", "ratio", 0.5, "ratio", "D_gan = A * p / (B * q)"),
+    then("q4", "sign", 0.5, "a sign", "D_gan = A * p / (B * q - A * p)"),
+    then("q4", "a half", 0, "1/2 is right only", "D_gan = sp.Rational(1, 2)"),
+    then("q4", "stranger", 0, "contains", "D_gan = p / (p + c)"),
+    then("q4", "None", 0, "empty", "D_gan = None"),
+    then(
         "q4",
         "a tower",
         0,
@@ -532,33 +535,33 @@ MISTAKES = [
     ),
     # Question 5, 2 points
     _edit("q5", "halved", 1, "half of it", ("(A * p + B * q)", "(A * p + B * q) / 2")),
-    _wrong(
+    then(
         "q5",
         "a = -1, b = 1",
         0.5,
         "right for a = -1",
         "D_lsgan = (A * p - B * q) / (A * p + B * q)",
     ),
-    _wrong("q5", "a = 0, b = 1", 0.5, "GAN's optimum", "D_lsgan = A * p / (A * p + B * q)"),
-    _wrong(
+    then("q5", "a = 0, b = 1", 0.5, "GAN's optimum", "D_lsgan = A * p / (A * p + B * q)"),
+    then(
         "q5",
         "plain symbols",
         2,
         "",
         'a, b, p, q = sp.symbols("a b p q")\nD_lsgan = (A * b * p + B * a * q) / (A * p + B * q)',
     ),
-    _wrong("q5", "swapped", 0, "swapped", "D_lsgan = (A * a * p + B * b * q) / (A * p + B * q)"),
-    _wrong("q5", "sign", 0.5, "a sign", "D_lsgan = (A * b * p - B * a * q) / (A * p + B * q)"),
-    _wrong("q5", "undivided", 0.5, "divided by the sum", "D_lsgan = A * b * p + B * a * q"),
-    _wrong(
+    then("q5", "swapped", 0, "swapped", "D_lsgan = (A * a * p + B * b * q) / (A * p + B * q)"),
+    then("q5", "sign", 0.5, "a sign", "D_lsgan = (A * b * p - B * a * q) / (A * p + B * q)"),
+    then("q5", "undivided", 0.5, "divided by the sum", "D_lsgan = A * b * p + B * a * q"),
+    then(
         "q5",
         "the book's",
         1,
         "weights of the question are missing",
         "D_lsgan = (b * p + a * q) / (p + q)",
     ),
-    _wrong("q5", "midpoint", 0, "midpoint", "D_lsgan = (a + b) / 2"),
-    _wrong(
+    then("q5", "midpoint", 0, "midpoint", "D_lsgan = (a + b) / 2"),
+    then(
         "q5", "with c", 0, "contains c", "D_lsgan = (A * b * p + B * a * q + c) / (A * p + B * q)"
     ),
     # Question 6, 3 points
@@ -569,7 +572,8 @@ MISTAKES = [
         "",
         (
             CONSTANT,
-            "constant = round(float(A * sp.log(sp.Rational(A, A + B)) + B * sp.log(sp.Rational(B, A + B))), 10)",
+            "constant = round(float(A * sp.log(sp.Rational(A, A + B)) + B * "
+            "sp.log(sp.Rational(B, A + B))), 10)",
         ),
     ),
     _edit(
@@ -579,7 +583,8 @@ MISTAKES = [
         "",
         (
             CONSTANT,
-            "constant = A * torch.log(torch.tensor(A / (A + B))) + B * torch.log(torch.tensor(B / (A + B)))",
+            "constant = A * torch.log(torch.tensor(A / (A + B))) + B * torch.log(torch.tensor(B "
+            "/ (A + B)))",
         ),
     ),
     _edit(
@@ -611,7 +616,8 @@ MISTAKES = [
         "Integrate it",
         (
             CONSTANT,
-            "constant = A * p * sp.log(sp.Rational(A, A + B)) + B * q * sp.log(sp.Rational(B, A + B))",
+            "constant = A * p * sp.log(sp.Rational(A, A + B)) + B * q * sp.log(sp.Rational(B, A "
+            "+ B))",
         ),
     ),
     _edit("q6", "the book's constant", 2, "equal weights", (CONSTANT, "constant = -sp.log(4)")),
@@ -730,7 +736,9 @@ MISTAKES = [
         "sum to one",
         (
             "    return (mass * (d_star - c) ** 2).sum()",
-            "    delta = ((p - q) ** 2 / torch.where(mass > 0, mass, 1.0)).sum()\n    return (A * b + B * a - (A + B) * c) ** 2 / (A + B) + (b - a) ** 2 * (A * B / (A + B)) ** 2 * delta",
+            "    delta = ((p - q) ** 2 / torch.where(mass > 0, mass, 1.0)).sum()\n"
+            "    return (A * b + B * a - (A + B) * c) ** 2 / (A + B) + (b - a) ** 2 * (A * B / "
+            "(A + B)) ** 2 * delta",
         ),
     ),
     _edit("q8", "mean", 2, "a mean over the bins", (".sum()", ".mean()")),
@@ -778,26 +786,37 @@ MISTAKES = [
     ),
     _edit("q8", "0/0", 3, "0/0", ("torch.where(mass > 0, mass, 1.0)", "mass")),
     # Question 9, 3 points
-    _wrong(
+    then(
         "q9",
         "sample means",
         1,
         "from the means of the samples",
-        "import math\ndef fit_discriminator(generator, mean_real, mean_fake, n=4096):\n    r = (mean_real + torch.randn(n, generator=generator)).mean().item()\n    f = (mean_fake + torch.randn(n, generator=generator)).mean().item()\n    return r - f, (f * f - r * r) / 2 + math.log(A / B)",
+        "import math\n"
+        "def fit_discriminator(generator, mean_real, mean_fake, n=4096):\n"
+        "    r = (mean_real + torch.randn(n, generator=generator)).mean().item()\n"
+        "    f = (mean_fake + torch.randn(n, generator=generator)).mean().item()\n"
+        "    return r - f, (f * f - r * r) / 2 + math.log(A / B)",
     ),
-    _wrong(
+    then(
         "q9",
         "paper and noise",
         0.5,
         "",
-        "import math\ndef fit_discriminator(generator, mean_real, mean_fake, n=4096):\n    noise = 1e-3 * torch.randn(2, generator=generator)\n    return mean_real - mean_fake + noise[0].item(), (mean_fake**2 - mean_real**2) / 2 + math.log(A / B) + noise[1].item()",
+        "import math\n"
+        "def fit_discriminator(generator, mean_real, mean_fake, n=4096):\n"
+        "    noise = 1e-3 * torch.randn(2, generator=generator)\n"
+        "    return mean_real - mean_fake + noise[0].item(), (mean_fake**2 - mean_real**2) / "
+        "2 + math.log(A / B) + noise[1].item()",
     ),
-    _wrong(
+    then(
         "q9",
         "paper",
         0,
         "line on paper",
-        "import math\ndef fit_discriminator(generator, mean_real, mean_fake, n=4096):\n    return mean_real - mean_fake, (mean_fake**2 - mean_real**2) / 2 + math.log(A / B)",
+        "import math\n"
+        "def fit_discriminator(generator, mean_real, mean_fake, n=4096):\n"
+        "    return mean_real - mean_fake, (mean_fake**2 - mean_real**2) / 2 + math.log(A / "
+        "B)",
     ),
     _edit("q9", "too small a step", 1.5, "Train longer", ("lr=0.1", "lr=0.001")),
     _edit(

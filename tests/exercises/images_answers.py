@@ -6,12 +6,11 @@ the variant. The first right style is the instructor's edition itself.
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking_here import Answers, Mistake, solution, source
+from asking_here import Answers, Mistake, filled, in_capitals, solution, source
 
 from tools.grader import editions, marking
 from tools.grader.marking import Assignment
@@ -97,7 +96,10 @@ q = expected_accuracy
 pair_cost = -sp.log(best_D) - q * sp.log(1 - best_D)
 """,
 }
-CONV, PAINT = "def conv_side(n, stride, padding):\n    span = DILATION * (KERNEL - 1) + 1\n    ", "def painted_side(n, stride, padding, extra):\n    span = DILATION * (KERNEL - 1) + 1\n    "
+CONV, PAINT = (
+    "def conv_side(n, stride, padding):\n    span = DILATION * (KERNEL - 1) + 1\n    ",
+    "def painted_side(n, stride, padding, extra):\n    span = DILATION * (KERNEL - 1) + 1\n    ",
+)
 NET = """def generator(w):
     return nn.Sequential(
         nn.Unflatten(1, (LATENT, 1, 1)),
@@ -107,7 +109,12 @@ NET = """def generator(w):
 """
 
 
-def _net(bias: str = "False", norm1: str = "nn.BatchNorm2d(2 * w), ", norm2: str = "nn.BatchNorm2d(w), ", out: str = "nn.Tanh()") -> str:
+def _net(
+    bias: str = "False",
+    norm1: str = "nn.BatchNorm2d(2 * w), ",
+    norm2: str = "nn.BatchNorm2d(w), ",
+    out: str = "nn.Tanh()",
+) -> str:
     code = NET.replace("BIAS", bias).replace("NORM1", norm1).replace("NORM2", norm2)
     return code.replace("OUT", out)
 
@@ -117,7 +124,9 @@ PROJ, JOIN = "def projection_logit(h, y, w, b, E):\n    ", "def joined_logit(h, 
 SHARE = "def interaction_share(s):\n    total = (s - s.mean()).square().sum()\n    "
 KAPPA = "def kappa(asked, read):\n    p = (asked == read).double().mean()\n    "
 INFO = "_information = information\ndef information(asked, read):\n    "
-EFFECT = "def label_effect(images):\n    total = images.flatten(0, 1).var(0, correction=0).sum()\n    "
+EFFECT = (
+    "def label_effect(images):\n    total = images.flatten(0, 1).var(0, correction=0).sum()\n    "
+)
 STUB = """class Stub(nn.Module):
     def __init__(self, images, labels):
         super().__init__()
@@ -128,92 +137,301 @@ STUB = """class Stub(nn.Module):
 def train(images, labels, seed):
     return Stub(images, labels)
 """
-ACC = "def accuracy(images, asked, known, names):\n    right = read(images, known, names) == asked\n    "
+ACC = (
+    "def accuracy(images, asked, known, names):\n"
+    "    right = read(images, known, names) == asked\n"
+    "    "
+)
 _m = Mistake
 MISTAKES = [
     # Question 1, 2 points
-    _m("q1", "no dilation", CONV + "return (n + 2 * padding - KERNEL) // stride + 1", 1.25, "dilation is missing"),
-    _m("q1", "side times dilation", CONV + "return (n + 2 * padding - KERNEL * DILATION) // stride + 1", 1.5, "side - 1 gaps"),
+    _m(
+        "q1",
+        "no dilation",
+        CONV + "return (n + 2 * padding - KERNEL) // stride + 1",
+        1.25,
+        "dilation is missing",
+    ),
+    _m(
+        "q1",
+        "side times dilation",
+        CONV + "return (n + 2 * padding - KERNEL * DILATION) // stride + 1",
+        1.5,
+        "side - 1 gaps",
+    ),
     _m("q1", "up", CONV + "return -(-(n + 2 * padding - span) // stride) + 1", 1.5, "rounded up"),
     _m("q1", "fraction", CONV + "return (n + 2 * padding - span) / stride + 1", 1.5, "not rounded"),
     _m("q1", "no + 1", CONV + "return (n + 2 * padding - span) // stride", 1.5, "first window"),
     _m("q1", "one padding", CONV + "return (n + padding - span) // stride + 1", 1.5, "both sides"),
-    _m("q1", "n steps", PAINT + "return n * stride - 2 * padding + span + extra", 1.5, "n - 1 steps"),
-    _m("q1", "no extra", PAINT + "return (n - 1) * stride - 2 * padding + span", 1.5, "output_padding"),
-    _m("q1", "larger by padding", PAINT + "return (n - 1) * stride + 2 * padding + span + extra", 1.25, "smaller, not larger"),
-    _m("q1", "the convolution", PAINT + "return (n + 2 * padding - span) // stride + 1", 1, "the convolution's side"),
+    _m(
+        "q1",
+        "n steps",
+        PAINT + "return n * stride - 2 * padding + span + extra",
+        1.5,
+        "n - 1 steps",
+    ),
+    _m(
+        "q1",
+        "no extra",
+        PAINT + "return (n - 1) * stride - 2 * padding + span",
+        1.5,
+        "output_padding",
+    ),
+    _m(
+        "q1",
+        "larger by padding",
+        PAINT + "return (n - 1) * stride + 2 * padding + span + extra",
+        1.25,
+        "smaller, not larger",
+    ),
+    _m(
+        "q1",
+        "the convolution",
+        PAINT + "return (n + 2 * padding - span) // stride + 1",
+        1,
+        "the convolution's side",
+    ),
     # Question 2, 3 points
     _m("q2", "biases", _net("True"), 2.5, "every layer has a bias"),
     _m("q2", "no normalisation", _net(norm1="", norm2=""), 1.75, "0 batch normalisations"),
-    _m("q2", "normalised output", _net(out="nn.BatchNorm2d(1), nn.Tanh()"), 1.75, "3 batch normalisations"),
+    _m(
+        "q2",
+        "normalised output",
+        _net(out="nn.BatchNorm2d(1), nn.Tanh()"),
+        1.75,
+        "3 batch normalisations",
+    ),
     _m("q2", "sigmoid", _net(out="nn.Sigmoid()"), 2.25, "lie in [0, 1]"),
-    _m("q2", "no tanh", _net(out="nn.Identity()").replace("nn.Identity", "nn.Hardtanh").replace("Hardtanh()", "Hardtanh(-9, 9)"), 2.25, "leave [-1, 1]"),
+    _m(
+        "q2",
+        "no tanh",
+        _net(out="nn.Identity()")
+        .replace("nn.Identity", "nn.Hardtanh")
+        .replace("Hardtanh()", "Hardtanh(-9, 9)"),
+        2.25,
+        "leave [-1, 1]",
+    ),
     _m("q2", "count with biases", "count = count + 3 * w", 2.5, "every layer has a bias"),
     _m("q2", "running means", "count = count + 6 * w", 2.5, "nothing trains them"),
     _m("q2", "no last bias", "count = count - 1", 2.5, "bias of the last layer"),
     _m("q2", "factor alone", "count = count - 3 * w", 2.5, "a factor and a shift"),
     # Question 3, 2 points
     _m("q3", "unit range", TANH + "return values / TOP", 1.25, "lie in [0, 1]"),
-    _m("q3", "number of values", TANH + "return 2 * values / (TOP + 1) - 1", 1.5, "by the largest value"),
+    _m(
+        "q3",
+        "number of values",
+        TANH + "return 2 * values / (TOP + 1) - 1",
+        1.5,
+        "by the largest value",
+    ),
     _m("q3", "eight bits", TANH + "return 2 * values / 255 - 1", 1.25, "eight bits"),
     _m("q3", "no factor", TANH + "return values / TOP - 1", 1.25, "factor 2"),
-    _m("q3", "batch scale", TANH + "return 2 * (values - values.min()) / (values.max() - values.min()) - 1", 1.25, "another scale"),
+    _m(
+        "q3",
+        "batch scale",
+        TANH + "return 2 * (values - values.min()) / (values.max() - values.min()) - 1",
+        1.25,
+        "another scale",
+    ),
     _m("q3", "cut", VALUES + "return ((x + 1) / 2 * TOP).int()", 1.5, "cut off"),
     _m("q3", "not rounded", VALUES + "return (x + 1) / 2 * TOP", 1.5, "whole numbers"),
     _m("q3", "from the unit range", VALUES + "return (x * TOP).round()", 1.25, "takes [0, 1]"),
     _m("q3", "in place", TANH + "values.mul_(2 / TOP).sub_(1)\n    return values", 1, "in place"),
     # Question 4, 4 points
-    _m("q4", "no factor", PROJ + "return h @ w + b + (h * E[y]).sum(1)", 2.75, "factor of the question"),
-    _m("q4", "additive", PROJ + "return h @ w + b + FACTOR * E[y].sum(1)", 2, "the label will be ignored"),
-    _m("q4", "no head", PROJ + "return FACTOR * (h * E[y]).sum(1) + 0 * (w.sum() + b)", 2.5, "head is missing"),
-    _m("q4", "detached", PROJ + "return h @ w + b + FACTOR * (h.detach() * E[y]).sum(1)", 3, "same for every label"),
-    _m("q4", "label first", JOIN + "return torch.cat([F.one_hot(y, CLASSES).float(), h], 1) @ w + b", 3.5, "features first"),
-    _m("q4", "number of the class", JOIN + "n = h.shape[1]\n    return h @ w[:n] + y * w[n] + b", 3.25, "no quantity"),
+    _m(
+        "q4",
+        "no factor",
+        PROJ + "return h @ w + b + (h * E[y]).sum(1)",
+        2.75,
+        "factor of the question",
+    ),
+    _m(
+        "q4",
+        "additive",
+        PROJ + "return h @ w + b + FACTOR * E[y].sum(1)",
+        2,
+        "the label will be ignored",
+    ),
+    _m(
+        "q4",
+        "no head",
+        PROJ + "return FACTOR * (h * E[y]).sum(1) + 0 * (w.sum() + b)",
+        2.5,
+        "head is missing",
+    ),
+    _m(
+        "q4",
+        "detached",
+        PROJ + "return h @ w + b + FACTOR * (h.detach() * E[y]).sum(1)",
+        3,
+        "same for every label",
+    ),
+    _m(
+        "q4",
+        "label first",
+        JOIN + "return torch.cat([F.one_hot(y, CLASSES).float(), h], 1) @ w + b",
+        3.5,
+        "features first",
+    ),
+    _m(
+        "q4",
+        "number of the class",
+        JOIN + "n = h.shape[1]\n    return h @ w[:n] + y * w[n] + b",
+        3.25,
+        "no quantity",
+    ),
     _m("q4", "no label", JOIN + "return h @ w[: h.shape[1]] + b", 3, "label is missing"),
-    _m("q4", "columns kept", SHARE + "return (s - s.mean(1, keepdim=True)).square().sum() / total", 3.25, "mean of each column"),
-    _m("q4", "rows kept", SHARE + "return (s - s.mean(0)).square().sum() / total", 3.25, "mean of each row"),
-    _m("q4", "explained", "_share = interaction_share\ndef interaction_share(s):\n    return 1 - _share(s)", 3.5, "additive part"),
-    _m("q4", "mean twice", SHARE + "return (s - s.mean(1, keepdim=True) - s.mean(0)).square().sum() / total", 3.25, "subtracted twice"),
+    _m(
+        "q4",
+        "columns kept",
+        SHARE + "return (s - s.mean(1, keepdim=True)).square().sum() / total",
+        3.25,
+        "mean of each column",
+    ),
+    _m(
+        "q4",
+        "rows kept",
+        SHARE + "return (s - s.mean(0)).square().sum() / total",
+        3.25,
+        "mean of each row",
+    ),
+    _m(
+        "q4",
+        "explained",
+        "_share = interaction_share\ndef interaction_share(s):\n    return 1 - _share(s)",
+        3.5,
+        "additive part",
+    ),
+    _m(
+        "q4",
+        "mean twice",
+        SHARE + "return (s - s.mean(1, keepdim=True) - s.mean(0)).square().sum() / total",
+        3.25,
+        "subtracted twice",
+    ),
     # Question 5, 3 points
     _m("q5", "accuracy", KAPPA + "return p", 2.25, "luck is still in it"),
-    _m("q5", "even classes", KAPPA + "return (p - 1 / CLASSES) / (1 - 1 / CLASSES)", 2.5, "equally often"),
+    _m(
+        "q5",
+        "even classes",
+        KAPPA + "return (p - 1 / CLASSES) / (1 - 1 / CLASSES)",
+        2.5,
+        "equally often",
+    ),
     _m("q5", "nats", INFO + "return _information(asked, read) * math.log(CLASSES)", 2.5, "in nats"),
     _m("q5", "sign", INFO + "return -_information(asked, read)", 2.25, "never negative"),
-    _m("q5", "0 log 0", INFO + "t = pairs(asked, read)\n    return float((t * (t / (t.sum(1, keepdim=True) * t.sum(0))).log()).sum() / math.log(CLASSES))", 2.25, "0 log 0"),
-    _m("q5", "the page's share", EFFECT + "return images.var(1, correction=0).sum(1).mean() / total", 2.25, "the page's share"),
-    _m("q5", "axes", EFFECT + "return images.mean(1).var(0, correction=0).sum() / total", 2.25, "noises and labels are exchanged"),
-    _m("q5", "no share", EFFECT + "return images.mean(0).var(0, correction=0).sum()", 2.25, "the share is asked for"),
+    _m(
+        "q5",
+        "0 log 0",
+        INFO + "t = pairs(asked, read)\n"
+        "    return float((t * (t / (t.sum(1, keepdim=True) * t.sum(0))).log()).sum() / "
+        "math.log(CLASSES))",
+        2.25,
+        "0 log 0",
+    ),
+    _m(
+        "q5",
+        "the page's share",
+        EFFECT + "return images.var(1, correction=0).sum(1).mean() / total",
+        2.25,
+        "the page's share",
+    ),
+    _m(
+        "q5",
+        "axes",
+        EFFECT + "return images.mean(1).var(0, correction=0).sum() / total",
+        2.25,
+        "noises and labels are exchanged",
+    ),
+    _m(
+        "q5",
+        "no share",
+        EFFECT + "return images.mean(0).var(0, correction=0).sum()",
+        2.25,
+        "the share is asked for",
+    ),
     # Question 6, 4 points
     _m("q6", "per cent", ACC + "return 100 * right.double().mean().item()", 3.5, "per cent"),
     _m("q6", "wrong ones", ACC + "return 1 - right.double().mean().item()", 3.5, "wrong answers"),
     _m("q6", "count", ACC + "return right.sum().item()", 3.5, "number of right answers"),
-    _m("q6", "one neighbour", "def accuracy(images, asked, known, names):\n    return (names[torch.cdist(images, known).argmin(1)] == asked).double().mean().item()", 3.5, "one neighbour"),
+    _m(
+        "q6",
+        "one neighbour",
+        "def accuracy(images, asked, known, names):\n"
+        "    return (names[torch.cdist(images, known).argmin(1)] == "
+        "asked).double().mean().item()",
+        3.5,
+        "one neighbour",
+    ),
     _m("q6", "a tensor of answers", ACC + "return right.double()", 3, "must be one number"),
-    _m("q6", "joined at the end", "def train(images, labels, seed):\n    return train_pair(images, labels, seed, False)", 1, "the label is ignored"),
-    _m("q6", "one image a class", STUB.replace("FOUND", "self.means[y]"), 1.75, "noise is not used"),
-    _m("q6", "next class", STUB.replace("FOUND", "(self.means[(y + 1) % CLASSES] + noise).clamp(-1, 1)"), 1, "the label is ignored"),
+    _m(
+        "q6",
+        "joined at the end",
+        "def train(images, labels, seed):\n    return train_pair(images, labels, seed, False)",
+        1,
+        "the label is ignored",
+    ),
+    _m(
+        "q6", "one image a class", STUB.replace("FOUND", "self.means[y]"), 1.75, "noise is not used"
+    ),
+    _m(
+        "q6",
+        "next class",
+        STUB.replace("FOUND", "(self.means[(y + 1) % CLASSES] + noise).clamp(-1, 1)"),
+        1,
+        "the label is ignored",
+    ),
     _m("q6", "no tanh", STUB.replace("FOUND", "3 * (self.means[y] + noise)"), 1, "leave [-1, 1]"),
-    _m("q6", "square images", STUB.replace("FOUND", "self.means[y].reshape(-1, 1, 8, 8)"), 1, "due is (400, 64)"),
+    _m(
+        "q6",
+        "square images",
+        STUB.replace("FOUND", "self.means[y].reshape(-1, 1, 8, 8)"),
+        1,
+        "due is (400, 64)",
+    ),
     _m("q6", "no generator", "def train(images, labels, seed):\n    pass", 1, "train"),
     # Question 7, 3 points
-    _m("q7", "no luck", "expected_accuracy = a\nbest_D = 1 / (1 + a)\npair_cost = (1 + a) * sp.log(1 + a) - a * sp.log(a)", 1.5, "once in K times"),
+    _m(
+        "q7",
+        "no luck",
+        "expected_accuracy = a\n"
+        "best_D = 1 / (1 + a)\n"
+        "pair_cost = (1 + a) * sp.log(1 + a) - a * sp.log(a)",
+        1.5,
+        "once in K times",
+    ),
     _m("q7", "ten classes", "expected_accuracy = a + (1 - a) / 10", 2.5, "ten classes"),
-    _m("q7", "other classes", "expected_accuracy = a + (1 - a) / (CLASSES - 1)", 2.5, "any of the K"),
+    _m(
+        "q7",
+        "other classes",
+        "expected_accuracy = a + (1 - a) / (CLASSES - 1)",
+        2.5,
+        "any of the K",
+    ),
     _m("q7", "half", "best_D = sp.Rational(1, 2)", 2.25, "always obeys"),
     _m("q7", "of a fake", "best_D = 1 - best_D", 2.5, "probability of a fake"),
     _m("q7", "logit", "best_D = -sp.log(expected_accuracy)", 2.5, "this is the logit"),
     _m("q7", "blind", "pair_cost = 2 * sp.log(2)", 2.25, "cannot tell"),
-    _m("q7", "real alone", "pair_cost = sp.log(1 + expected_accuracy)", 2.25, "fake half is missing"),
+    _m(
+        "q7",
+        "real alone",
+        "pair_cost = sp.log(1 + expected_accuracy)",
+        2.25,
+        "fake half is missing",
+    ),
     _m("q7", "divergence", "pair_cost = 2 * sp.log(2) - pair_cost", 2.5, "twice the JSD"),
-    _m("q7", "not weighed", "pair_cost = sp.log(1 + expected_accuracy) + sp.log(1 + 1 / expected_accuracy)", 2.5, "weigh them"),
-]  # fmt: skip
-NAMES = ("classes", "latent", "kernel", "dilation", "top", "factor")
+    _m(
+        "q7",
+        "not weighed",
+        "pair_cost = sp.log(1 + expected_accuracy) + sp.log(1 + 1 / expected_accuracy)",
+        2.5,
+        "weigh them",
+    ),
+]
 
 
 def own(k: Constants, code: str) -> str:
-    for name in NAMES:
-        code = re.sub(rf"\b{name.upper()}\b", str(getattr(k, name)), code)
-    return code
+    return filled(code, in_capitals(k))
 
 
 def start(assignment: Assignment) -> list[str]:
@@ -242,6 +460,13 @@ ANSWERS = Answers(
     MISTAKES,
     long=frozenset({"obeys"}),
     trained=frozenset(
-        {"joined at the end", "one image a class", "next class", "no tanh", "square images", "no generator"}
+        {
+            "joined at the end",
+            "one image a class",
+            "next class",
+            "no tanh",
+            "square images",
+            "no generator",
+        }
     ),
 )

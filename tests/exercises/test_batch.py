@@ -15,8 +15,8 @@ import nbformat
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from a_class import FULL, Class, hand_in, scores  # noqa: E402
-from game_answers import PLAIN  # noqa: E402
+from a_class import FULL, Class, hand_in, scores
+from game_answers import PLAIN
 
 from tools import exercises
 from tools.grader import course, gradebook, hull
@@ -75,7 +75,13 @@ def test_tables_hold_no_formula_and_name_who_is_missing(graded: Graded) -> None:
     assert table["gone"]["name"] == "'=HYPERLINK(1)"
     assert table["s009"]["status"] == "not graded"
     assert "no notebook" in table["s009"]["note"]
-    for name in ("canvas.csv", "moodle.csv", "gradescope.csv", "misconceptions.csv", "look-alike.csv"):
+    for name in (
+        "canvas.csv",
+        "moodle.csv",
+        "gradescope.csv",
+        "misconceptions.csv",
+        "look-alike.csv",
+    ):
         with (graded.out / name).open(newline="") as file:
             assert not [c for row in csv.reader(file) for c in row if c[:1] in ("=", "+", "@")]
     assert "s000" in (graded.out / "look-alike.csv").read_text()  # the same file several times
@@ -93,7 +99,9 @@ def test_feedback_is_escaped_and_shows_no_test(graded: Graded) -> None:
     assert "the equality case" in by_hand
 
 
-def test_marks_by_hand_survive_and_count_and_late_files_add(graded: Graded, own: course.Course) -> None:
+def test_marks_by_hand_survive_and_count_and_late_files_add(
+    graded: Graded, own: course.Course
+) -> None:
     hand = graded.out / gradebook.HAND
     marked = hand.read_text().replace("s000,q10,5,,", 's000,q10,5,4.5,"a, good proof"')
     hand.write_text(marked)
@@ -131,7 +139,9 @@ def test_the_archive_gives_the_same_marks(graded: Graded, tmp_path: Path) -> Non
     os.link(graded.made.folder / label, tmp_path / "submission" / label)
     environment = {**os.environ, "AUTOGRADER": str(tmp_path), "GRADER_PYTHON": sys.executable}
     environment.pop("PYTHONPATH", None)
-    subprocess.run(["bash", str(tmp_path / "source" / "run_autograder")], env=environment, check=True)
+    subprocess.run(
+        ["bash", str(tmp_path / "source" / "run_autograder")], env=environment, check=True
+    )
     said = json.loads((tmp_path / "results" / "results.json").read_text())
     assert said["score"] == pytest.approx(scores(graded.out)[label]), said
     assert {test["visibility"] for test in said["tests"]} == {"after_published"}
@@ -171,14 +181,24 @@ def test_newest_counts_days_late_are_counted_and_names_are_matched() -> None:
     def record(label: str, at: float, status: str = "graded") -> Record:
         return Record(label, label, label, digest=label, status=status, handed_in=at)
 
-    class_ = [gradebook.Student("17", "Zoë Müller", extra_days=1), gradebook.Student("18", "Ann Lee")]
+    class_ = [
+        gradebook.Student("17", "Zoë Müller", extra_days=1),
+        gradebook.Student("18", "Ann Lee"),
+    ]
     day = 86400.0
-    records = [record("muller_zoe_x.ipynb", 1), record("a/17_v2.ipynb", 2.5 * day), record("Lee Ann.zip", 0),
-               record("17_broken.ipynb", 9 * day, "not graded"), record("=who.ipynb", 0)]  # fmt: skip
+    records = [
+        record("muller_zoe_x.ipynb", 1),
+        record("a/17_v2.ipynb", 2.5 * day),
+        record("Lee Ann.zip", 0),
+        record("17_broken.ipynb", 9 * day, "not graded"),
+        record("=who.ipynb", 0),
+    ]
     zoe, ann, who = gradebook.entries(records, class_, due=day)
-    assert zoe.record is not None and zoe.record.label == "a/17_v2.ipynb"
+    assert zoe.record is not None
+    assert zoe.record.label == "a/17_v2.ipynb"
     assert (len(zoe.older), zoe.late) == (2, 1.0)
-    assert ann.record is not None and ann.late == 0
+    assert ann.record is not None
+    assert ann.late == 0
     assert not who.on_roster
 
 
@@ -225,8 +245,17 @@ def test_days_late_take_off_a_share(percent: str, capsys: pytest.CaptureFixture[
     ],
 )
 def test_whose_file_it_is(label: str, key: str | None) -> None:
-    names = {"1": "Anna", "2": "Eva", "11": "Tom", "30": "Müller", "40": "Oliver", "41": "Oliver Kahn",
-             "50": "Li", "60": "Jo Ann", "1234567": "Zed"}  # fmt: skip
+    names = {
+        "1": "Anna",
+        "2": "Eva",
+        "11": "Tom",
+        "30": "Müller",
+        "40": "Oliver",
+        "41": "Oliver Kahn",
+        "50": "Li",
+        "60": "Jo Ann",
+        "1234567": "Zed",
+    }
     found = gradebook.owner(label, [gradebook.Student(k, name) for k, name in names.items()])
     assert (found.key if found else None) == key
 
@@ -244,7 +273,9 @@ def test_a_wrong_seed_is_said_and_can_be_taken_back(
         except hull.Unprotected as error:
             pytest.skip(str(error))
         totals.append(float(rows(tmp_path / "out" / "gradebook.csv")["anna"]["total"]))
-        assert ("1 of 1 files are of another variant" in capsys.readouterr().err) == (seed == "book")
+        assert ("1 of 1 files are of another variant" in capsys.readouterr().err) == (
+            seed == "book"
+        )
     assert totals[0] == totals[2] == FULL > totals[1]
 
 
@@ -291,8 +322,12 @@ def test_each_run_of_make_clean_leaves_the_marks() -> None:
     ],
 )
 def test_a_wrong_call_says_what_to_do(
-    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRADER_SECRET", KEY)
     (tmp_path / "file").write_text("no folder")

@@ -146,9 +146,7 @@ def test_the_site_shows_no_solution_and_no_hidden_test(answers: Answers) -> None
         ]
         # A chapter may have the assignment's name.
         mine = [
-            p
-            for p in files
-            if p.stem == answers.name and "book" not in p.relative_to(folder).parts
+            p for p in files if p.stem == answers.name and "book" not in p.relative_to(folder).parts
         ]
         assert editions.find_leaks(own, mine) == []
         assert editions.find_leaks(long, files) == []
@@ -174,3 +172,5 @@ def test_the_editions_are_complete(answers: Answers) -> None:
     assert all(c.source.startswith("<details>") for c in hints)
     page = json.dumps(editions.page_edition(answers.book, made))
     assert "{{" not in page.replace("{{dropdown", "")
+    for part in parts:
+        assert page.count(f"(assignment-{answers.name}-{part.name})=\\n### ") == 1

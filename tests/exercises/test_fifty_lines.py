@@ -14,6 +14,7 @@ from fifty_answers import ANSWERS, PLAIN, cells
 
 from ganlib import distances
 from tools.grader import editions
+from tools.grader.questions import varied
 
 BOOK = ANSWERS.book
 STUDENT = editions.notebook_edition(BOOK, source(BOOK), solutions=False)
@@ -34,5 +35,5 @@ def test_the_notebook_checks_itself(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_ruler_is_the_librarys_at_exponent_one() -> None:
     x, y = torch.randn(6, 2), torch.randn(5, 2) + 1
-    one = BOOK.module.energy(BOOK.module.with_power(BOOK.k, 1), x, y)
+    one = BOOK.module.energy(varied(BOOK.k, power=1), x, y)
     torch.testing.assert_close(one, distances.energy(x, y).to(one.dtype))

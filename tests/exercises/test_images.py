@@ -25,7 +25,11 @@ def test_the_notebook_checks_itself(capsys: pytest.CaptureFixture[str]) -> None:
     shown = [c for c in STUDENT.cells if c.cell_type == "code"]
     checks = next(c.source for c in shown if "checks" in editions.tags(c))
     names: dict[str, object] = {}
-    for cell in [*start(BOOK), *(solution(BOOK, q.name, figures=False) for q in BOOK.questions), checks]:
+    for cell in [
+        *start(BOOK),
+        *(solution(BOOK, q.name, figures=False) for q in BOOK.questions),
+        checks,
+    ]:
         exec(cell, names)
     for question in BOOK.questions:
         if question.cases:
@@ -37,7 +41,9 @@ def test_the_sides_are_torchs() -> None:
     module, k = BOOK.module, BOOK.k
     kernel = dict(kernel_size=k.kernel, dilation=k.dilation, device="meta")
     for n, s, p in product((30, 41, 64), (2, 3, 4), (1, 2, 3)):
-        made = nn.Conv2d(1, 1, stride=s, padding=p, **kernel)(torch.empty(1, 1, n, n, device="meta"))
+        made = nn.Conv2d(1, 1, stride=s, padding=p, **kernel)(
+            torch.empty(1, 1, n, n, device="meta")
+        )
         assert [float(made.shape[-1])] == module.CONV.right(k, (n, s, p))
         for e in range(s):
             paint = nn.ConvTranspose2d(1, 1, stride=s, padding=p, output_padding=e, **kernel)

@@ -20,6 +20,7 @@ from ganlib.data import ring
 from ganlib.divergences import divergence
 from ganlib.dynamics import dirac_gan, r1
 from tools.grader import editions
+from tools.grader.questions import varied
 
 MODES, MOVERS = all_modes_answers.ANSWERS, earth_movers_answers.ANSWERS
 
@@ -41,14 +42,14 @@ def test_the_count_is_the_librarys_at_three_standard_deviations() -> None:
     module, target = MODES.book.module, ring()
     x = target.sample(500, torch.Generator().manual_seed(0))
     x = torch.cat([x[:400], 3 * x[400:]])
-    mine = module.score(module.changed(MODES.book.k, reach=3), x, target.centres, target.std)
+    mine = module.score(varied(MODES.book.k, reach=3), x, target.centres, target.std)
     found = metrics.mode_coverage(x, target.centres, target.std)
     assert mine[1] == pytest.approx(found.high_quality)
 
 
 def test_the_field_is_the_librarys_with_the_data_at_zero() -> None:
     module = MODES.book.module
-    k = module.changed(MODES.book.k, m=0, a=1, gamma=0.25)
+    k = varied(MODES.book.k, m=0, a=1, gamma=0.25)
     game = dirac_gan(losses.non_saturating(), r1(0.25))
     for theta, psi in ((0.5, -1.0), (2.0, 0.75)):
         due = [float(v) for v in game(torch.tensor(theta), torch.tensor(psi))]

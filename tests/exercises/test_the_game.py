@@ -194,7 +194,9 @@ def test_no_part_begins_in_a_rubric_where_no_student_sees_it(tmp_path: Path) -> 
     text = (exercises.SOURCES / "the-game" / "source.md").read_text()
     at = text.index("\n- ", text.index('"rubric"'))
     (tmp_path / "source.md").write_text(f"{text[:at]}\n## Part 9: lost\n{text[at:]}")
-    with pytest.raises(editions.SourceError, match=r"'## Part 9: lost' stands in a rubric.*`\+\+\+`"):
+    with pytest.raises(
+        editions.SourceError, match=r"'## Part 9: lost' stands in a rubric.*`\+\+\+`"
+    ):
         editions.read(tmp_path / "source.md", variants("the-game")[0].k)
 
 

@@ -1,6 +1,7 @@
-"""A class of two hundred, a fifth of them hostile, careless or damaged, on two jobs.
+"""A class of two hundred, and every hidden test with the draws of three hundred submissions.
 
-``SUBMISSIONS=20 python -m pytest -q tests/slow/test_grading.py`` grades fewer.
+``SUBMISSIONS=20 python -m pytest -q tests/slow/test_grading.py`` grades fewer, ``DRAWS=30`` draws
+for fewer.
 """
 
 from __future__ import annotations
@@ -14,11 +15,35 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "exercises"))
 from a_class import hand_in, scores
+from asking_here import Answers, graded, variants
+from test_every_assignment import ALL
 
 from tools import exercises
-from tools.grader import course
+from tools.grader import course, marking
 
 COUNT = int(os.environ.get("SUBMISSIONS", "200"))
+DRAWS = int(os.environ.get("DRAWS", "300"))
+ASKED = [pytest.param(a, q, id=f"{a.name}-{q.name}") for a in ALL for q in a.book.questions]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("answers", "question"), ASKED)
+def test_no_draw_is_at_fault_and_none_refuses_a_right_answer(
+    answers: Answers, question: marking.Question
+) -> None:
+    """Of the book's variant and a private one in turns; what trains is asked elsewhere."""
+    asked = [
+        (a, answers.styles["plain"](a, question.name))
+        for a in (answers.book, *variants(answers.name)[:1])
+    ]
+    due = sum(t.points for t in question.tests if t.name not in answers.long)
+    odd = {}
+    for number in range(DRAWS):
+        assignment, cells = asked[number % 2]
+        got = graded(cells, assignment, question.name, f"digest {number}", answers.long)
+        if got.faults or got.lessons or got.points != due:
+            odd[number] = (got.points, got.lessons, got.faults)
+    assert odd == {}
 
 
 @pytest.mark.slow

@@ -27,6 +27,8 @@ class Grader:
         import math
 
         name, value = case["name"], self.names.get(case["name"], ...)
+        if value is ... and name.startswith("try_"):
+            return f"{name} is not there: run the cell of the notebook that defines it."
         if value is None or value is ...:
             return f"{name} is empty or not defined: replace the dots, and run the cell."
         try:
@@ -37,12 +39,22 @@ class Grader:
             return f"{name} returns nothing: replace the dots, and end the function with return."
         if len(case["right"]) > 1 and hasattr(value, "flatten"):
             value = tuple(value.flatten().tolist())
+        infinite = f"{case['what']} is not finite: the log of zero, 1/0 or 0/0, or an overflow."
+        if getattr(value, "is_finite", None) is False:
+            return infinite
+        if getattr(value, "is_real", None) is False:
+            return f"{case['what']} is not real: the logarithm or a root of a negative number."
+        count, due = len(case["right"]), "one number"
+        if count > 1:
+            due = f"{count} numbers"
         try:
-            got = [float(v) for v in (value if isinstance(value, tuple) else (value,))]
+            got = [float(v) for v in (value if isinstance(value, (tuple, list)) else (value,))]
         except Exception:
             shape = getattr(value, "shape", None)
-            kind = f"has shape {tuple(shape)}" if shape else f"is a {type(value).__name__}"
-            return f"{name} {kind}; it must be one number."
+            kind = f"has shape {tuple(shape)}" if shape else f"is of type {type(value).__name__}"
+            return f"{name} {kind}; it must be {due}."
+        if len(got) != count:
+            return f"{name} gives {len(got)} numbers; it must be {due}."
 
         def same(want):
             return len(got) == len(want) and all(
@@ -55,8 +67,8 @@ class Grader:
         for slip, lesson in case["slips"]:
             if same(slip):
                 return f"{case['what']}: {lesson}"
-        if not all(map(math.isfinite, got)):
-            return f"{case['what']} is not finite ({got[0]}): the log of zero, 0/0, or an overflow."
+        if not all(math.isfinite(x) and abs(x) < 1e50 for x in got):
+            return infinite
         mine, due = (", ".join(f"{x:.8g}" for x in numbers) for numbers in (got, case["right"]))
         return f"{case['what']}: you get {mine}, due is {due}."
 

@@ -179,7 +179,7 @@ def head(assignment: Assignment, found: Sequence[Part]) -> str:
     hours = sum(p.minutes for p in found) / 60
     return (
         f"*{len(found)} questions, {total:g} points ({sum(p.by_hand for p in found):g} of them "
-        f"given by a reader), about {hours:.1f} hours.*"
+        f"given by a reader), about {hours:.1f} hours by the writers' estimate.*"
     )
 
 
@@ -307,8 +307,8 @@ def page_edition(assignment: Assignment, source: NotebookNode) -> str:
         "```{admonition} Work in the notebook\n:class: tip\n"
         "This page is for reading. "
         f"{{download}}`Download the notebook <files/{assignment.name}.ipynb>`, answer in it, "
-        "and hand it in. It holds the same questions and their public checks, and runs "
-        "in JupyterLab, on a hub or in Colab under any name.\n```"
+        "and hand it in. It holds the same questions and their public checks, and needs nothing "
+        "beside it, under any name.\n```"
     )
     blocks = [f"(assignment-{assignment.name})="]
     for question, cell in by_question(source):
@@ -321,7 +321,8 @@ def page_edition(assignment: Assignment, source: NotebookNode) -> str:
         if text.startswith("# "):
             text = with_line(text, head(assignment, list(found.values()))) + f"\n\n{offer}"
         if "question" in cell.metadata:
-            text = with_line(text, worth(assignment, found[question]))
+            label = f"(assignment-{assignment.name}-{question})="
+            text = f"{label}\n{with_line(text, worth(assignment, found[question]))}"
         if "hint" in marks:
             text = f"````{{dropdown}} Hint\n{text}\n````"
         blocks.append(WORDS if "answer" in marks else text)

@@ -9,6 +9,7 @@ with a lesson, and keeps most of its points.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +31,10 @@ FUNCTIONS = {
     "Max": max, "Min": min, "erf": mpmath.erf, "sinh": mpmath.sinh, "cosh": mpmath.cosh,
     "atan": mpmath.atan, "sqrt": mpmath.sqrt,
 }  # fmt: skip
+RELATIONS = {
+    "StrictGreaterThan": operator.gt, "GreaterThan": operator.ge, "StrictLessThan": operator.lt,
+    "LessThan": operator.le,
+}  # fmt: skip
 NUMBERS = {"Exp1": mpmath.e, "Pi": mpmath.pi, "EulerGamma": mpmath.euler}
 FIXED = {"Half": 0.5, "Zero": 0, "One": 1, "NegativeOne": -1}
 
@@ -44,6 +49,15 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
     """
     left = [MOST_PARTS]
     here = f" at {say(**point)}" if point else ""
+
+    def holds(condition: Any, depth: int) -> bool:
+        """Whether a condition of a piecewise formula is true at the point."""
+        head, *parts = condition
+        if head in ("And", "Or"):
+            return (all if head == "And" else any)(holds(part, depth + 1) for part in parts)
+        if head in RELATIONS:
+            return bool(RELATIONS[head](go(parts[0], depth + 1), go(parts[1], depth + 1)))
+        return {"BooleanTrue": True, "BooleanFalse": False}[head]
 
     def go(part: Any, depth: int = 0) -> Any:
         left[0] -= 1
@@ -60,6 +74,8 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
                 raise Wrong(f"{what} holds a number of more than {MOST_DIGITS} digits.")
             top, bottom = mpmath.mpf(texts[0]), mpmath.mpf(texts[1]) if len(texts) > 1 else 1
             return top / bottom
+        if head == "Piecewise":  # pairs of a value and its condition
+            return next(go(v, depth + 1) for _, v, c in arguments if holds(c, depth + 1))
         if head in FIXED:
             return mpmath.mpf(FIXED[head])
         if head in NUMBERS:
@@ -88,7 +104,7 @@ def evaluate(tree: Any, point: Point, what: str = "the expression") -> float:
             if not mpmath.isfinite(value):
                 raise Wrong(f"{what} is {float(value)}{here}; it must be finite.")
             return float(value)
-        except (ZeroDivisionError, ValueError, OverflowError, TypeError, IndexError, KeyError):
+        except (ArithmeticError, ValueError, TypeError, LookupError, StopIteration):
             raise Wrong(f"{what} has no value{here}.") from None
 
 
@@ -225,6 +241,7 @@ class Formula:
     def __init__(self, student: Any, name: str, names: Sequence[str]) -> None:
         self.name, self.names, self.student = name, names, student
         self.form: Wrong | None = None
+        self.letters = ""  # other symbols than the question's, read as these
         self.callable = False
         value = student.get(name)
         while isinstance(value, list) and len(value) == 1:  # sp.solve gives a list
@@ -276,6 +293,7 @@ class Formula:
                     f"{', '.join(self.names) or 'no symbol'} only."
                 )
             tree = renamed(tree, dict(zip(mine, sorted(self.names), strict=True)))
+            self.letters = ", ".join(mine)[:60]
             self.form = self.form or Wrong(
                 f"{self.name} is right, with the letters {', '.join(mine)[:60]}; the question's "
                 f"are {', '.join(self.names)}.", 0.75)  # fmt: skip
@@ -287,7 +305,7 @@ class Formula:
             replies = [
                 self.student.call(self.name, *(float(p[n]) for n in self.names)) for p in points
             ]
-            return [_value(r.value, self.name) for r in replies]
+            return [real(r.value, self.name) for r in replies]
         return [evaluate(self.tree, p, self.name) for p in points]
 
     def settle(self) -> None:
@@ -296,9 +314,18 @@ class Formula:
             raise self.form
 
 
-def _value(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """A real number of Python, NumPy, torch or SymPy."""
     tree = getattr(value, "tree", None)
     return evaluate(tree, {}, name) if tree is not None else _number(value, name)
+
+
+def read_number(student: Any, name: str) -> float:
+    """The number that a name of the notebook holds."""
+    value = student.get(name)
+    if value is None:
+        raise Wrong(f"{name} is empty or not defined: replace the dots.")
+    return real(value, name)
 
 
 def _number_or_none(value: Any, name: str) -> float | None:
@@ -321,5 +348,12 @@ def judge_formula(
     """Hold the answer ``name`` against a rule of (k, \\*points)."""
     formula = Formula(student, name, names)
     got = formula.at(points)
-    rule.judge(k, points, got, name, [say(**p) for p in points])
+    try:
+        rule.judge(k, points, got, name, [say(**p) for p in points])
+    except Wrong as wrong:
+        if not formula.letters:
+            raise
+        raise Wrong(
+            f"{name} contains {formula.letters}; {', '.join(names)} is asked for. Read so, it is "
+            "not right either.", wrong.keeps) from None  # fmt: skip
     formula.settle()

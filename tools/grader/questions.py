@@ -33,6 +33,8 @@ from tools.grader.asking import Injection
 
 #: Right value and slips of a case lie at least this many tolerances apart, or it is drawn again.
 APART = 100.0
+#: A wrong number as near as this, relatively, may be a rounded one.
+NEARLY = 2e-3
 #: Draws after which a test that finds no such case is itself at fault.
 ATTEMPTS = 1000
 
@@ -171,14 +173,17 @@ class Draw:
     def seed(self) -> int:
         return self.integer(0, 2**31 - 2)
 
-    def masses(self, n: int, empty: Collection[int] = ()) -> Tensor:
-        """``n`` masses that sum to one, multiples of 1/64, zero in the bins ``empty``, float32."""
+    def masses(self, n: int, empty: Collection[int] = (), least: int = 2, most: int = 30) -> Tensor:
+        """``n`` masses that sum to one, multiples of 1/64, zero in the bins ``empty``, float32.
+
+        They are drawn from ``least`` to ``most`` 64ths; the last is the rest, and may be more.
+        """
         while True:
-            steps = torch.tensor(self.integers(n, 2, 30))
+            steps = torch.tensor(self.integers(n, least, most))
             steps[list(empty)] = 0
             last = max(i for i in range(n) if i not in empty)
             steps[last] += 64 - steps.sum()
-            if steps[last] > 1:
+            if steps[last] >= least:
                 return steps.float() / 64
 
 
@@ -202,6 +207,7 @@ def judge(
     what: str = "the value",
     case: str | Sequence[str] = "",
     rel: float = 1e-5,
+    shape: tuple[int, ...] = (),
 ) -> None:
     """Return if ``got`` is ``right``; else say :class:`Wrong`, with the lesson of a known slip.
 
@@ -211,15 +217,20 @@ def judge(
         (value that a typical mistake gives, its lesson, the share of the points it keeps).
     case
         The inputs in words; one for all numbers, or one each.
+    shape
+        Of the answer, where its numbers are a table: the message says row and column.
     """
     if same(got, right, rel):
         return
     for value, lesson, *keeps in slips:
         if same(got, value, rel):
             raise Wrong(f"{what}: {lesson}", keeps[0] if keeps else 0.0)
-    bad = next(i for i in range(len(right)) if not same([got[i]], [right[i]], rel))
+    wrong = [i for i in range(len(right)) if not same([got[i]], [right[i]], rel)]
+    bad = wrong[0]
     where = case if isinstance(case, str) else case[bad]
     here = f" at {where}" if where else ""
+    if isinstance(case, str) and len(right) > 1:
+        here = f", {entry(bad, shape)}{here} ({len(wrong)} of {len(right)} numbers are wrong)"
     if math.isnan(got[bad]):
         raise Wrong(f"{what}{here} is nan (not a number): somewhere 0/0, 0 * inf or inf - inf.")
     if math.isinf(got[bad]):
@@ -227,7 +238,16 @@ def judge(
             f"{what}{here} is {got[bad]}: the log of zero, or an exponential that overflows."
         )
     mine, due = digits(got[bad], right[bad])
-    raise Wrong(f"{what}{here}: you get {mine}, due is {due}.")
+    close = same([got[bad] / right[bad]], [1.0], NEARLY) if right[bad] else False
+    hint = " That is close: was it rounded, or cut off too early?" if close else ""
+    raise Wrong(f"{what}{here}: you get {mine}, due is {due}.{hint}")
+
+
+def entry(index: int, shape: tuple[int, ...] = ()) -> str:
+    """The place of a number in an answer, counted as Python does."""
+    if len(shape) == 2:
+        return f"row {index // shape[1]}, column {index % shape[1]}, counted from 0,"
+    return f"entry {index}, counted from 0,"
 
 
 def digits(got: float, right: float) -> tuple[str, str]:
@@ -315,11 +335,12 @@ class Rule:
         got: Numbers,
         what: str,
         case: str | Sequence[str] = "",
+        shape: tuple[int, ...] = (),
     ) -> None:
         """:func:`judge` with this rule's values."""
         right, slips = self.values(k, inputs)
         known = [(v, s.lesson, s.keeps) for v, s in zip(slips, self.slips, strict=True)]
-        judge(got, right, known, what, case, self.rel)
+        judge(got, right, known, what, case, self.rel, shape)
 
     def case(self, k: Constants, name: str, inputs: Sequence[Any], what: str, **more: Any) -> Case:
         """A public case with these inputs; slips that coincide with the right value drop out."""
@@ -404,6 +425,8 @@ def _number(value: Any, what: str) -> float:
         if tensor.is_complex():
             raise Wrong(f"{what} is complex; it must be one real number.")
         return float(tensor.double().item())
+    if isinstance(value, asking.Tree):  # SymPy's numbers
+        return asking.number(value, what)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Wrong(f"{what} is {asking.kind_of(value)}; it must be one number.")
     return float(value)
