@@ -21,12 +21,14 @@ from typing import Any
 
 import sympy as sp
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from tools.sources import ROOT, Page, book_pages
 
+OVERVIEW = "book/back/api"
 FOLDER = "book/back/api-"
 ASKED = re.compile(r"^(`{3,})\{api\} (ganlib[\w.]*)\s*$", re.M)
 #: modules whose names other modules hand on, and those that are no part to call
@@ -84,13 +86,16 @@ class Name:
         return _comment(self.module, self.name)
 
     @property
-    def line(self) -> tuple[str, int]:
-        """Where it is written, for an order."""
+    def order(self) -> tuple[bool, int, str, int]:
+        """Where it is written: in its module, in the parts that this names in turn, elsewhere."""
         try:
-            home = inspect.unwrap(self.value)
-            return (home.__module__, inspect.getsourcelines(home)[1])
+            value = inspect.unwrap(self.value)
+            home, line = value.__module__, inspect.getsourcelines(value)[1]
         except (TypeError, OSError, AttributeError):
-            return (self.module, 0)
+            return (False, 0, self.module, 0)
+        said = importlib.import_module(self.module).__doc__ or ""
+        part = said.find(f"\n    {home.rsplit('.', 1)[-1]} ")
+        return (home != self.module, part if part >= 0 else len(said), home, line)
 
 
 @functools.cache
@@ -118,7 +123,8 @@ def modules(page: Page) -> list[str]:
 
 
 def pages() -> list[Page]:
-    return [page for page in book_pages() if page.name.startswith(FOLDER)]
+    """The overview, and the pages below it."""
+    return [page for page in book_pages() if page.name == OVERVIEW or page.name.startswith(FOLDER)]
 
 
 @functools.cache
@@ -147,7 +153,39 @@ def names(module: str) -> list[Name]:
         listed = [n for n, v in vars(home).items() if inspect.isfunction(v) and n[0] != "_"]
     found = [Name(module, name) for name in listed]
     later = {"function": 0, "class": 0, "data": 1, "type": 2}
-    return sorted(found, key=lambda n: (later[n.kind], n.line))
+    return sorted(found, key=lambda n: (later[n.kind], n.order))
+
+
+@functools.cache
+def _places() -> dict[int, str]:
+    """The full name that a page has of each class and function."""
+    return {
+        id(name.value): f"{name.module}.{name.name}"
+        for listed in public().values()
+        for name in listed
+        if name.kind in ("class", "function")
+    }
+
+
+def place(target: str, home: str) -> str:
+    """The full name under which the pages have what ``home`` calls ``target``; empty for none."""
+    listed = public()
+    if target in listed or any(
+        target == f"{n.module}.{n.name}" for ns in listed.values() for n in ns
+    ):
+        return target
+    first, _, rest = target.partition(".")
+    if first == "ganlib":
+        home, _, first = target.rpartition(".")
+        rest = ""
+    try:
+        value = getattr(importlib.import_module(home), first)
+    except (ImportError, AttributeError):
+        whole, _, method = target.rpartition(".")  # of a class that is named in full
+        found = place(whole, home) if whole.count(".") > 1 else ""
+        return f"{found}.{method}" if found else ""
+    found = _places().get(id(value), "")
+    return f"{found}.{rest}" if found and rest else found
 
 
 def begin(module: str) -> str:
@@ -265,6 +303,8 @@ def signature(
         return f"({arguments[next(iter(value.nargs))]})", ""
     if what == "class" and getattr(value, "_is_protocol", False):
         return "", ""
+    if given and "<factory>" in given:  # a dataclass's; nothing that Python could read
+        return given.replace("<factory>", "..."), returns
     return None
 
 
@@ -309,7 +349,8 @@ class Api(SphinxDirective):
         values = []
         for name in public()[module]:
             if name.kind in ("class", "function"):
-                found.append(self.section(name.name, self.rst(rst(name))))
+                content = self.rst(rst(name), getattr(name.value, "__module__", module))
+                found.append(self.section(name.name, content))
             else:
                 values.append(rst(name))
         if values:
@@ -317,9 +358,20 @@ class Api(SphinxDirective):
             found.append(self.section(title, self.rst("\n\n".join(values)), plain=True))
         return found
 
-    def rst(self, text: str) -> list[nodes.Node]:
+    def rst(self, text: str, home: str = "") -> list[nodes.Node]:
+        """What reStructuredText says; a name that no page has is no link."""
         fence = "`" * 12
-        return self.parse_text_to_nodes(f"{fence}{{eval-rst}}\n{text}\n{fence}")
+        found = self.parse_text_to_nodes(f"{fence}{{eval-rst}}\n{text}\n{fence}")
+        whole = nodes.container("", *found)
+        for link in list(whole.findall(addnodes.pending_xref)):
+            if link.get("refdomain") == "py":
+                target = place(link["reftarget"], home or self.arguments[0])
+                if target:
+                    link["reftarget"] = target
+                    link.attributes.pop("refspecific", None)
+                else:
+                    link.replace_self(link.children)
+        return list(whole.children)
 
     def section(self, title: str, content: list[nodes.Node], plain: bool = False) -> nodes.section:
         shown = nodes.Text(title) if plain else nodes.literal("", title)
