@@ -5,7 +5,7 @@
 FROM python:3.11-slim AS book
 RUN apt-get update && apt-get install -y --no-install-recommends \
         bubblewrap chromium fonts-dejavu-core git make && rm -rf /var/lib/apt/lists/*
-# For the smaller CPU build of torch: --build-arg PIP_TORCH_OPTIONS="--index-url ADDRESS", see README.md.
+# For the smaller CPU build of torch: --build-arg PIP_TORCH_OPTIONS="--index-url ADDRESS", see book/back/install.md.
 ARG PIP_TORCH_OPTIONS=""
 ENV PIP_TORCH_OPTIONS=${PIP_TORCH_OPTIONS}
 WORKDIR /book

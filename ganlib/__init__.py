@@ -43,7 +43,14 @@ _MODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def device() -> torch.device:
-    """The device to train on: a CUDA device if torch sees one, else the CPU."""
+    """The device to train on: a CUDA device if torch sees one, else the CPU.
+
+    Examples
+    --------
+    >>> import ganlib
+    >>> torch.zeros(2, device=ganlib.device()).shape
+    torch.Size([2])
+    """
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

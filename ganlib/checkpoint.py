@@ -39,6 +39,18 @@ class Checkpoint:
         Where it is, or will be.
     settings
         What has to be the same when the run goes on: names and values of plain data.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "run.pt"
+    >>> Checkpoint(path, {"seed": 0}).save({"weight": torch.ones(2)})
+    >>> Checkpoint(path, {"seed": 0}).load()["weight"]
+    tensor([1., 1.])
+    >>> Checkpoint(path, {"seed": 1}).load()
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
@@ -163,7 +175,17 @@ def _alive(process: str) -> bool:
 
 
 def detached(value: Any) -> Any:
-    """A watched value as it is now: tensors and arrays copied, containers too."""
+    """A watched value as it is now: tensors and arrays copied, containers too.
+
+    Examples
+    --------
+    >>> weight = torch.ones(2)
+    >>> kept = detached({"weight": weight})
+    >>> weight.zero_()
+    tensor([0., 0.])
+    >>> kept["weight"]
+    tensor([1., 1.])
+    """
 
     def copied(leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
@@ -181,6 +203,15 @@ def plain(value: Any, name: str) -> Any:
     TypeError
         For anything but numbers, strings, None, tensors, NumPy arrays and numbers, and lists,
         tuples, named tuples and dictionaries of those.
+
+    Examples
+    --------
+    >>> plain({"steps": 3, "name": "ring"}, "settings")
+    {'steps': 3, 'name': 'ring'}
+    >>> plain(print, "watch")
+    Traceback (most recent call last):
+        ...
+    TypeError: ...
     """
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         # First: NumPy's float64 is a float, and yet not plain; its longdouble is no float at all.
@@ -210,7 +241,13 @@ def plain(value: Any, name: str) -> Any:
 
 
 def unplain(value: Any) -> Any:
-    """The inverse of :func:`plain`; a named tuple comes back with its name and fields."""
+    """The inverse of :func:`plain`; a named tuple comes back with its name and fields.
+
+    Examples
+    --------
+    >>> unplain(plain((1, [2.0, "three"]), "a pair"))
+    (1, [2.0, 'three'])
+    """
     if not isinstance(value, dict):
         return value
     if "numpy" in value:
@@ -229,7 +266,14 @@ def unplain(value: Any) -> Any:
 
 
 def digest(values: Any) -> str:
-    """Sixteen hexadecimal digits that tell tensors, or trees of them, apart."""
+    """Sixteen hexadecimal digits that tell tensors, or trees of them, apart.
+
+    Examples
+    --------
+    >>> ones = digest(torch.ones(2))
+    >>> ones == digest(torch.ones(2)), ones == digest(torch.zeros(2))
+    (True, False)
+    """
     found = hashlib.sha256()
 
     def add(value: Any) -> None:
@@ -251,6 +295,14 @@ def described(value: Any, depth: int = 4) -> str:
     over: two lambdas that weight one penalty by 1 and by 10 are told apart. Integers that a
     ``def`` of your own closes over do not count: it may be counting its calls. A network is its
     layers and their plain attributes; an object of another kind is what it holds.
+
+    Examples
+    --------
+    >>> from ganlib.networks import mlp
+    >>> described(mlp(2, 8, 1)) == described(mlp(2, 8, 1, seed=1))
+    True
+    >>> described(mlp(2, 8, 1)) == described(mlp(2, 16, 1))
+    False
     """
     if isinstance(value, Tensor):
         return f"tensor {digest(value)}"

@@ -34,7 +34,13 @@ _on: ContextVar[bool] = ContextVar("ganlib.checks", default=True)
 
 @contextmanager
 def off() -> Iterator[None]:
-    """No check of values or dtypes inside this block, in this thread."""
+    """No check of values or dtypes inside this block, in this thread.
+
+    Examples
+    --------
+    >>> with off():
+    ...     check_finite(torch.tensor([float("nan")]), "loss")
+    """
     token = _on.set(False)
     try:
         yield
@@ -43,7 +49,13 @@ def off() -> Iterator[None]:
 
 
 def readable(values: Tensor) -> bool:
-    """Whether a check may look at the numbers of ``values`` here: is there a number to look at?"""
+    """Whether a check may look at the numbers of ``values`` here: is there a number to look at?
+
+    Examples
+    --------
+    >>> readable(torch.zeros(1)), readable(torch.zeros(1, device="meta"))
+    (True, False)
+    """
     return (
         not transformed()
         and _on.get()
@@ -53,18 +65,43 @@ def readable(values: Tensor) -> bool:
 
 
 def check_count(value: int, name: str, least: int = 1) -> None:
-    """Raise a ValueError unless ``value`` is a whole number >= ``least`` (True is no number)."""
+    """Raise a ValueError unless ``value`` is a whole number >= ``least`` (True is no number).
+
+    Examples
+    --------
+    >>> check_count(3, "steps")
+    >>> check_count(0, "steps")
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
+    """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
 
 
 def transformed() -> bool:
-    """Whether this runs inside a transform of torch.func, or is being compiled."""
+    """Whether this runs inside a transform of torch.func, or is being compiled.
+
+    Examples
+    --------
+    >>> transformed()
+    False
+    >>> torch.func.vmap(lambda x: x + transformed())(torch.zeros(2))
+    tensor([1., 1.])
+    """
     return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
 
 
 def check_float(values: Tensor, name: str) -> None:
-    """Raise a TypeError that names ``name`` unless ``values`` is a floating-point tensor."""
+    """Raise a TypeError that names ``name`` unless ``values`` is a floating-point tensor.
+
+    Examples
+    --------
+    >>> check_float(torch.tensor([1]), "real")
+    Traceback (most recent call last):
+        ...
+    TypeError: ...
+    """
     if not isinstance(values, Tensor) or not values.is_floating_point():
         kind = f"dtype {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(
@@ -74,7 +111,15 @@ def check_float(values: Tensor, name: str) -> None:
 
 
 def check_finite(values: Tensor, name: str) -> None:
-    """Raise a ValueError if a floating-point tensor holds NaN or infinite values."""
+    """Raise a ValueError if a floating-point tensor holds NaN or infinite values.
+
+    Examples
+    --------
+    >>> check_finite(torch.tensor([float("nan")]), "loss")
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
+    """
     if readable(values) and not torch.isfinite(values).all():
         bad = values[~torch.isfinite(values)].flatten()[0].item()
         raise ValueError(
@@ -90,6 +135,11 @@ def check_points(values: Tensor, name: str) -> Tensor:
     ------
     TypeError, ValueError
         For another dtype or shape, or values that are not finite.
+
+    Examples
+    --------
+    >>> check_points(torch.tensor([1.0, 2.0]), "samples").shape
+    torch.Size([2, 1])
     """
     check_float(values, name)
     if values.ndim == 1:
@@ -110,6 +160,14 @@ def check_probabilities(values: Tensor, name: str) -> None:
     ------
     TypeError, ValueError
         For another dtype, an empty axis, a negative or NaN entry, or another sum.
+
+    Examples
+    --------
+    >>> check_probabilities(torch.tensor([0.25, 0.75]), "p")
+    >>> check_probabilities(torch.tensor([0.5, 0.75]), "p")
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
     """
     check_float(values, name)
     if values.ndim == 0 or values.shape[-1] == 0:
@@ -139,6 +197,13 @@ def check_probability_pair(p: Tensor, q: Tensor, names: tuple[str, str]) -> None
     ------
     TypeError, ValueError
         As for one, and for another number of outcomes or leading axes that do not broadcast.
+
+    Examples
+    --------
+    >>> check_probability_pair(torch.ones(1), torch.tensor([0.5, 0.5]), ("p", "q"))
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
     """
     for values, name in zip((p, q), names, strict=True):
         check_probabilities(values, name)

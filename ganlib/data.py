@@ -55,7 +55,17 @@ _BAR_AFTER = 2.0  # seconds of reading before a progress bar appears
 
 @dataclass(frozen=True)
 class Labelled:
-    """A conditional data set: what :meth:`Samples.labelled` and :meth:`Mixture.labelled` give."""
+    """A conditional data set: what :meth:`Samples.labelled` and :meth:`Mixture.labelled` give.
+
+    Examples
+    --------
+    >>> pairs = digits().labelled()
+    >>> isinstance(pairs, Labelled)
+    True
+    >>> x, y = pairs.sample(5)
+    >>> x.shape, y.shape, y.dtype
+    (torch.Size([5, 1, 8, 8]), torch.Size([5]), torch.int64)
+    """
 
     _draw: Callable[[int, torch.Generator | None], tuple[Tensor, Tensor]]
 
@@ -79,6 +89,15 @@ class Mixture:
         The modes, shape (K, 2); for a curve, points along it.
     std
         The standard deviation of the Gaussian noise about a mode or the curve.
+
+    Examples
+    --------
+    >>> two = Mixture("two modes", torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), std=0.1)
+    >>> two.sample(4).shape
+    torch.Size([4, 2])
+    >>> one = Mixture("one mode", torch.zeros(1, 2), std=1.0)
+    >>> one.log_density(torch.zeros(1, 2))  # -log(2 pi)
+    tensor([-1.8379], dtype=torch.float64)
     """
 
     name: str
@@ -152,6 +171,12 @@ class Samples:
     ------
     ValueError
         For labels that are no integers, one a sample.
+
+    Examples
+    --------
+    >>> mine = Samples("mine", torch.arange(6.0).reshape(3, 2))
+    >>> mine.sample(10).shape
+    torch.Size([10, 2])
     """
 
     name: str
@@ -212,6 +237,11 @@ def ring(modes: int = 8, *, radius: float = 1.0, std: float = 0.01) -> Mixture:
 
     The default is the ring of VEEGAN and PacGAN: 8 *distinct* modes, radius 1, standard
     deviation 0.01. (Dividing the circle with both end points gives 7 modes, one twice as heavy.)
+
+    Examples
+    --------
+    >>> ring().centres.shape, ring().centres[0]
+    (torch.Size([8, 2]), tensor([1., 0.]))
     """
     check_count(modes, "modes")
     _check(radius=radius, std=std)
@@ -221,7 +251,13 @@ def ring(modes: int = 8, *, radius: float = 1.0, std: float = 0.01) -> Mixture:
 
 
 def grid(side: int = 5, *, spacing: float = 2.0, std: float = 0.05) -> Mixture:
-    """Gaussians on a centred square lattice of ``side`` x ``side`` points (PacGAN: 25, 2, 0.05)."""
+    """Gaussians on a centred square lattice of ``side`` x ``side`` points (PacGAN: 25, 2, 0.05).
+
+    Examples
+    --------
+    >>> grid(3, spacing=1.0).centres.unique()
+    tensor([-1.,  0.,  1.])
+    """
     check_count(side, "side")
     _check(spacing=spacing, std=std)
     axis = spacing * (torch.arange(side, dtype=torch.float32, device="cpu") - (side - 1) / 2)
@@ -229,7 +265,13 @@ def grid(side: int = 5, *, spacing: float = 2.0, std: float = 0.05) -> Mixture:
 
 
 def spiral(turns: float = 2.0, *, radius: float = 1.0, std: float = 0.02) -> Mixture:
-    """An Archimedean spiral from the origin to ``radius``, uniform in the angle, with noise."""
+    """An Archimedean spiral from the origin to ``radius``, uniform in the angle, with noise.
+
+    Examples
+    --------
+    >>> spiral().sample(5).shape
+    torch.Size([5, 2])
+    """
     _check(turns=turns, radius=radius, std=std)
 
     def curve(position: Tensor) -> Tensor:
@@ -240,7 +282,13 @@ def spiral(turns: float = 2.0, *, radius: float = 1.0, std: float = 0.02) -> Mix
 
 
 def swiss_roll(*, radius: float = 1.0, std: float = 0.03) -> Mixture:
-    """The swiss roll seen from above: an angle from 1.5 pi to 4.5 pi, radius in proportion."""
+    """The swiss roll seen from above: an angle from 1.5 pi to 4.5 pi, radius in proportion.
+
+    Examples
+    --------
+    >>> swiss_roll(radius=2.0, std=0.0).sample(1000).norm(dim=1).max() <= 2.0001
+    tensor(True)
+    """
     _check(radius=radius, std=std)
 
     def curve(position: Tensor) -> Tensor:
@@ -252,7 +300,13 @@ def swiss_roll(*, radius: float = 1.0, std: float = 0.03) -> Mixture:
 
 
 def two_moons(*, std: float = 0.05) -> Mixture:
-    """Two interleaved half circles of radius 1 (Pedregosa et al. 2011), centred on the origin."""
+    """Two interleaved half circles of radius 1 (Pedregosa et al. 2011), centred on the origin.
+
+    Examples
+    --------
+    >>> two_moons().sample(5).shape
+    torch.Size([5, 2])
+    """
     _check(std=std)
 
     def curve(position: Tensor) -> Tensor:
@@ -285,6 +339,12 @@ def iris(columns: Sequence[int] = (0, 2), *, standardise: bool = True) -> Sample
         0 sepal length, 1 sepal width, 2 petal length, 3 petal width.
     standardise
         Shift and scale each column to mean 0 and standard deviation 1; centimetres if False.
+
+    Examples
+    --------
+    >>> flowers = iris()
+    >>> flowers.values.shape, flowers.classes
+    (torch.Size([150, 2]), ('setosa', 'versicolor', 'virginica'))
     """
     if not columns or any(column not in range(4) for column in columns):
         raise ValueError(f"columns are {tuple(columns)}; choose among 0, 1, 2, 3")
@@ -303,6 +363,11 @@ def digits() -> Samples:
     """The 8x8 handwritten digits that scikit-learn ships (Alpaydin and Kaynak 1998).
 
     1,797 images, shape (1797, 1, 8, 8), in [-1, 1].
+
+    Examples
+    --------
+    >>> digits().values.shape, digits().values.min(), digits().values.max()
+    (torch.Size([1797, 1, 8, 8]), tensor(-1.), tensor(1.))
     """
     from sklearn.datasets import load_digits
 
@@ -349,6 +414,12 @@ def mnist(split: str = "train", *, offline: Callable[[], Samples] | None = None)
         If a file on disk has the wrong checksum.
     OSError
         If they would have to be downloaded and the folder cannot be written to.
+
+    Examples
+    --------
+    >>> images = mnist("test", offline=digits)
+    >>> images.values.shape[1], len(images.classes)
+    (1, 10)
     """
     part = _split(split, {"train": "train", "test": "t10k"})
     try:
@@ -371,6 +442,12 @@ def cifar10(split: str = "train", *, offline: Callable[[], Samples] | None = Non
 
     A ``cifar10-jpeg.zip`` (train/CLASS/*.jpg, test/CLASS/*.jpg) in ``$GANLIB_DATA`` is used
     where the official archive is missing. It is lossy, and the ``name`` says so.
+
+    Examples
+    --------
+    >>> images = cifar10("test", offline=digits)
+    >>> images.values.ndim, len(images.classes)
+    (4, 10)
     """
     part = _split(split, {"train": "train", "test": "test"})
     zipped = files.folder() / "cifar10-jpeg.zip"
@@ -454,6 +531,16 @@ def image_folder(
     ValueError
         For no folder or one without images, a file that is no image, or a size that is no whole
         number.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from PIL import Image
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> Image.new("RGB", (40, 20), "white").save(folder / "snow.png")
+    >>> pictures = image_folder(folder, size=8)
+    >>> pictures.values.shape, pictures.values.min()
+    (torch.Size([1, 3, 8, 8]), tensor(1.))
     """
     check_count(size, "size")
     root = Path(path).expanduser()

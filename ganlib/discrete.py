@@ -44,6 +44,11 @@ def gumbel(uniform: Tensor) -> Tensor:
     ------
     TypeError, ValueError
         For another dtype, or a draw outside [0, 1].
+
+    Examples
+    --------
+    >>> gumbel(torch.tensor([0.5]))  # -log(log 2)
+    tensor([0.3665])
     """
     return -torch.log(-torch.log(_inside(uniform)))
 
@@ -72,6 +77,11 @@ def relaxed_bits(logits: Tensor, uniform: Tensor, temperature: Tensor | float) -
         or not positive.
 
     Derived in `discrete` (Maddison et al. 2017; Jang et al. 2017).
+
+    Examples
+    --------
+    >>> relaxed_bits(torch.tensor([0.0]), torch.tensor([0.75]), 1.0)
+    tensor([0.7500])
     """
     inside = _inside(uniform)
     noise = torch.log(inside) - torch.log1p(-inside)
@@ -101,6 +111,12 @@ def relaxed_one_hot(logits: Tensor, gumbel: Tensor, temperature: Tensor | float)
         As :func:`relaxed_bits`, and for fewer than two classes.
 
     Derived in `discrete` (Maddison et al. 2017; Jang et al. 2017).
+
+    Examples
+    --------
+    >>> noise = torch.tensor([3.0, 1.0]).log()
+    >>> relaxed_one_hot(torch.zeros(2), noise, 1.0)  # 3 to 1
+    tensor([0.7500, 0.2500])
     """
     if logits.ndim == 0 or logits.shape[-1] < 2:
         raise ValueError(
@@ -119,6 +135,14 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
         For shapes that differ.
 
     Derived in `discrete`, with its bias (Bengio et al. 2013).
+
+    Examples
+    --------
+    >>> soft = torch.tensor([0.6], requires_grad=True)
+    >>> bit = straight_through(torch.tensor([1.0]), soft)
+    >>> bit.backward()
+    >>> bit.item(), soft.grad
+    (1.0, tensor([1.]))
     """
     if hard.shape != soft.shape:
         raise ValueError(
@@ -156,6 +180,13 @@ def disarm(cost: Callable[[Tensor], Tensor], logits: Tensor, uniform: Tensor) ->
         For other dtypes, shapes that differ, or a cost that is not one float a row.
 
     Derived in `discrete` (Dong, Mnih and Tucker 2020; as U2G, Yin et al. 2020).
+
+    Examples
+    --------
+    The slope of E[bit] in its logit is p (1 - p), 1/4 for a fair coin:
+
+    >>> disarm(lambda bits: bits.sum(-1), torch.tensor([0.0]), torch.tensor([0.3]))
+    tensor([0.2500])
     """
     check_float(logits, "logits")
     _check_uniform(uniform)
@@ -188,6 +219,14 @@ def all_bits(count: int, dtype: torch.dtype = torch.float32) -> Tensor:
     ------
     ValueError
         Unless ``count`` is a whole number from 1 to 20.
+
+    Examples
+    --------
+    >>> all_bits(2)
+    tensor([[0., 0.],
+            [0., 1.],
+            [1., 0.],
+            [1., 1.]])
     """
     check_count(count, "count")
     if count > 20:
@@ -219,6 +258,11 @@ def mixture_log_law(logits: Tensor, bits: Tensor) -> Tensor:
         For other dtypes, shapes that do not fit, or values other than 0 and 1.
 
     Derived in `bits-and-strings`.
+
+    Examples
+    --------
+    >>> mixture_log_law(torch.zeros(1, 2), all_bits(2)).exp()
+    tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
     check_float(logits, "logits")
     check_float(bits, "bits")

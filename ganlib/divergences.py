@@ -393,6 +393,17 @@ def divergence(name: str, **parameters: Any) -> FDivergence:
         If the name is unknown, or a parameter is outside its domain.
     TypeError
         If a parameter is missing, or is none of this divergence.
+
+    Examples
+    --------
+    >>> kl = divergence("kl")
+    >>> data, fake = torch.tensor([0.5, 0.5]), torch.tensor([0.25, 0.75])
+    >>> kl.between(data, fake)  # (log 2 + log(2/3)) / 2
+    tensor(0.1438)
+    >>> divergence("alpha", alpha=0.5)
+    divergence('alpha', alpha=1/2)
+    >>> NAMES[:3]
+    ('total_variation', 'kl', 'reverse_kl')
     """
     if name not in _MAKERS:
         near = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0.0)

@@ -24,7 +24,17 @@ __all__ = [
 
 
 class Sampler(Protocol):
-    """Anything that draws a batch: the data sets of :mod:`ganlib.data`, or your own."""
+    """Anything that draws a batch: the data sets of :mod:`ganlib.data`, or your own.
+
+    Examples
+    --------
+    >>> from ganlib.networks import mlp
+    >>> class Line(Sampler):
+    ...     def sample(self, count, generator):
+    ...         return torch.rand(count, 1, generator=generator)
+    >>> fit(mlp(1, 8, 1), mlp(1, 8, 1), Line(), steps=2).steps
+    2
+    """
 
     def sample(self, count: int, generator: torch.Generator) -> Batch: ...
 

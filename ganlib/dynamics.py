@@ -91,6 +91,14 @@ class Game:
     v_theta, v_psi
         SymPy expressions in :data:`theta` and :data:`psi` (and in any symbolic strengths): minus
         the gradient of what the generator, respectively the critic, minimises.
+
+    Examples
+    --------
+    >>> circle = Game("a circle", psi, -theta)
+    >>> circle.jacobian()
+    Matrix([
+    [ 0, 1],
+    [-1, 0]])
     """
 
     name: str
@@ -184,6 +192,13 @@ def dirac_gan(
         If the loss has no formulas; if the noise is negative, or ``nodes`` is below 2.
 
     Derived in `convergence`.
+
+    Examples
+    --------
+    >>> from ganlib.losses import wasserstein
+    >>> game = dirac_gan(wasserstein())
+    >>> game.v_theta, game.v_psi
+    (psi, -theta)
     """
     if not hasattr(loss, "on_real"):
         name = getattr(loss, "__name__", None)
@@ -241,6 +256,12 @@ def r1(gamma: Number) -> Regulariser:
 
     R1 on real points and R2 on generated ones are the same for a linear critic. Derived in
     `convergence` (Mescheder et al. 2018, section 4).
+
+    Examples
+    --------
+    >>> from ganlib.losses import wasserstein
+    >>> dirac_gan(wasserstein(), r1(2)).v_psi
+    -2*psi - theta
     """
     _need_nonnegative(gamma, "gamma")
     return lambda game: replace(
@@ -253,6 +274,14 @@ def gradient_penalty(weight: Number, target: Number = 1) -> Regulariser:
 
     Both numbers are >= 0; the usual choice is weight 10, target 1 (Gulrajani et al. 2017).
     The field jumps at psi = 0. Mescheder et al. (2018) write gamma / 2 for the weight.
+
+    Examples
+    --------
+    >>> from ganlib.losses import wasserstein
+    >>> dirac_gan(wasserstein(), gradient_penalty(10)).jacobian(at_psi=1)
+    Matrix([
+    [ 0,   1],
+    [-1, -20]])
     """
     _need_nonnegative(weight, "weight")
     _need_nonnegative(target, "target")
@@ -268,6 +297,14 @@ def consensus(gamma: Number) -> Regulariser:
 
     Put it after other penalties: v is the field of the game it is given. Derived in
     `convergence` (Mescheder, Nowozin and Geiger 2017).
+
+    Examples
+    --------
+    >>> from ganlib.losses import wasserstein
+    >>> dirac_gan(wasserstein(), consensus(1)).jacobian()
+    Matrix([
+    [-1,  1],
+    [-1, -1]])
     """
     _need_nonnegative(gamma, "gamma")
 
@@ -293,6 +330,12 @@ def bilinear(matrix: Tensor) -> Field:
     Returns
     -------
     A field on theta of shape (..., n) and psi of shape (..., m). Derived in `convergence`.
+
+    Examples
+    --------
+    >>> game = bilinear(torch.tensor([[2.0]]))  # theta descends 2 theta psi, psi ascends it
+    >>> game(torch.tensor([1.0]), torch.tensor([3.0]))
+    (tensor([-6.]), tensor([2.]))
     """
     if matrix.ndim != 2 or not matrix.is_floating_point():
         raise ValueError(
@@ -328,6 +371,11 @@ def jacobian_eigenvalues(
     ------
     ValueError
         If a :class:`Game` jumps at the point.
+
+    Examples
+    --------
+    >>> jacobian_eigenvalues(Game("a circle", psi, -theta)).imag
+    tensor([-1.,  1.], dtype=torch.float64)
     """
     start = [torch.as_tensor(x, dtype=torch.float64) for x in (at_theta, at_psi)]
     if isinstance(field, Game):
@@ -366,6 +414,18 @@ def step_matrix(
         psi, each seeing the latest state (as :func:`alternating` does).
 
     Derived in `convergence`. The equilibrium attracts if the :func:`spectral_radius` is below 1.
+
+    Examples
+    --------
+    >>> circle = Game("a circle", psi, -theta).jacobian()
+    >>> step_matrix(circle, 1)
+    Matrix([
+    [ 1, 1],
+    [-1, 1]])
+    >>> step_matrix(circle, 1, alternate=True)
+    Matrix([
+    [ 1, 1],
+    [-1, 0]])
     """
     h_g, h_d = map(sp.sympify, step if isinstance(step, tuple) else (step, step))
     if not alternate:
@@ -376,7 +436,16 @@ def step_matrix(
 
 
 def spectral_radius(matrix: sp.Matrix) -> float:
-    """The largest modulus of an eigenvalue of a numeric matrix."""
+    """The largest modulus of an eigenvalue of a numeric matrix.
+
+    Examples
+    --------
+    A step of 1 on the circle leaves it, by the factor sqrt(2):
+
+    >>> circle = Game("a circle", psi, -theta).jacobian()
+    >>> round(spectral_radius(step_matrix(circle, 1)) ** 2, 6)
+    2.0
+    """
     if matrix.free_symbols:
         raise ValueError(
             f"the matrix has the free symbols {matrix.free_symbols}; substitute numbers for them"
@@ -398,6 +467,11 @@ def r1_step_limit(gamma: Number, slope: Number = sp.S.Half, *, alternate: bool =
         Whether the critic sees the generator's new position.
 
     Derived in `convergence`.
+
+    Examples
+    --------
+    >>> r1_step_limit(1, 1)
+    1
     """
     gamma, k = sp.sympify(gamma), sp.sympify(slope)
     _need_positive(gamma, "gamma")
@@ -414,6 +488,11 @@ def consensus_step_limit(gamma: Number, slope: Number = sp.S.Half) -> sp.Expr:
 
     ``gamma`` > 0 is the strength of :func:`consensus`, ``slope`` as in :func:`r1_step_limit`.
     Derived in `convergence`.
+
+    Examples
+    --------
+    >>> consensus_step_limit(1, 1)
+    1
     """
     gamma, k = sp.sympify(gamma), sp.sympify(slope)
     _need_positive(gamma, "gamma")

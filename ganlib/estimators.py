@@ -62,6 +62,14 @@ def pathwise(
     Returns
     -------
     Shape (N, *P): one unbiased estimate a sample. Derived in `gradients-of-expectations`.
+
+    Examples
+    --------
+    The cost x^2 at x = mu + noise has the slope 2 x in mu:
+
+    >>> mu, noise = torch.tensor(1.0), torch.tensor([0.0, 1.0])
+    >>> pathwise(lambda x: x**2, lambda mu, e: mu + e, mu, noise)
+    tensor([2., 4.])
     """
     _check_count(noise, "noise")
     gradient = torch.func.grad(lambda value, one: cost(transform(value, one)))
@@ -76,6 +84,14 @@ def scores(
     ``log_density(parameter, one sample)`` is a scalar, log-probability for discrete samples. The
     set on which the density is positive must not move with the parameter, or the
     score-function estimator is biased (the uniform distribution on (0, parameter) is the example).
+
+    Examples
+    --------
+    The score of N(mu, 1) is x - mu:
+
+    >>> log_density = lambda mu, x: -((x - mu) ** 2) / 2
+    >>> scores(log_density, torch.tensor(1.0), torch.tensor([1.0, 3.0]))
+    tensor([0., 2.])
     """
     _check_count(samples, "samples")
     gradient = torch.func.grad(log_density)
@@ -103,6 +119,12 @@ def score_function(costs: Tensor, scores: Tensor, baseline: Tensor | float = 0.0
     ------
     ValueError
         If the shapes do not fit.
+
+    Examples
+    --------
+    >>> costs, slopes = torch.tensor([1.0, 9.0]), torch.tensor([0.0, 2.0])
+    >>> score_function(costs, slopes), score_function(costs, slopes, baseline=5.0)
+    (tensor([ 0., 18.]), tensor([0., 8.]))
     """
     if costs.ndim != 1 or scores.ndim == 0 or scores.shape[0] != costs.shape[0]:
         raise ValueError(
@@ -132,6 +154,11 @@ def mean_of_others(costs: Tensor) -> Tensor:
     ------
     ValueError
         If there are fewer than two samples.
+
+    Examples
+    --------
+    >>> mean_of_others(torch.tensor([1.0, 2.0, 6.0]))
+    tensor([4.0000, 3.5000, 1.5000])
     """
     if costs.ndim != 1 or len(costs) < 2:
         raise ValueError(
@@ -154,6 +181,11 @@ def best_constant(costs: Tensor, scores: Tensor) -> Tensor:
     ------
     ValueError
         If a coordinate's scores are all zero: its gradient is known to be zero.
+
+    Examples
+    --------
+    >>> best_constant(torch.tensor([1.0, 9.0]), torch.tensor([1.0, -1.0]))
+    tensor([5.])
     """
     power = scores.square()
     if readable(power) and bool((power.sum(0) == 0).any()):
@@ -183,6 +215,14 @@ def surrogate(costs: Tensor, log_probabilities: Tensor, baseline: Tensor | float
     ------
     ValueError
         If the shapes do not fit.
+
+    Examples
+    --------
+    >>> mu = torch.tensor(1.0, requires_grad=True)
+    >>> x = torch.tensor([1.0, 3.0])
+    >>> surrogate(x**2, -((x - mu) ** 2) / 2).backward()
+    >>> mu.grad  # (1 * 0 + 9 * 2) / 2
+    tensor(9.)
     """
     if costs.shape != log_probabilities.shape or costs.ndim != 1:
         raise ValueError(
@@ -210,6 +250,16 @@ class ExactVariances:
     SymPy expressions in :data:`location`, and ``score`` also in :data:`baseline_symbol`; make
     functions of them with :func:`ganlib.formulas.compile_formula`. A variance is that of the
     estimate from one sample; N independent samples divide it by N.
+
+    Examples
+    --------
+    >>> exact = absolute_error()
+    >>> isinstance(exact, ExactVariances)
+    True
+    >>> exact.pathwise.subs(location, 0)  # the slope is -1 or 1, half and half
+    1
+    >>> exact.score.subs({location: 0, baseline_symbol: 0})  # E[x^4]
+    3
     """
 
     mean: sp.Expr  #: E[cost(X)]
@@ -234,6 +284,11 @@ def absolute_error() -> ExactVariances:
 
     Derived in `gradients-of-expectations`. With its best baseline the score function beats the
     pathwise estimator where |mu| < 0.78678, so at the minimum itself.
+
+    Examples
+    --------
+    >>> absolute_error().gradient
+    erf(sqrt(2)*mu/2)
     """
     mu = location
     gradient = sp.erf(mu / sp.sqrt(2))
@@ -252,6 +307,11 @@ def sine(frequency: sp.Expr | float) -> ExactVariances:
     ------
     ValueError
         If the frequency is not finite.
+
+    Examples
+    --------
+    >>> sine(1).mean
+    exp(-1/2)*sin(mu)
     """
     k, mu = sp.sympify(frequency), location
     if k.is_finite is False or k is sp.nan:

@@ -44,6 +44,14 @@ class Symbolic:
     at_zero, at_infinity
         The limits of f(u) at u = 0 and of f(u) / u at infinity: what a unit of fake mass costs
         where there is no data, and a unit of data where there is no fake.
+
+    Examples
+    --------
+    >>> kl = divergence("kl").symbolic
+    >>> isinstance(kl, Symbolic), kl.generator, kl.critic
+    (True, u*log(u), log(u) + 1)
+    >>> kl.conjugate.subs(t, 1), kl.activation.free_symbols == {v}, kl.generator.free_symbols == {u}
+    (1, True, True)
     """
 
     generator: sp.Expr
@@ -74,6 +82,12 @@ class Stable:
     """The same row in forms that survive floating point; each is proved equal by the tests.
 
     ``integrand`` is q f(p / q) in :data:`p` and :data:`q`, the divergence's named integral.
+
+    Examples
+    --------
+    >>> kl = divergence("kl").stable
+    >>> isinstance(kl, Stable), kl.integrand.free_symbols == {p, q}
+    (True, True)
     """
 
     integrand: sp.Expr
@@ -134,6 +148,19 @@ class FDivergence:
         Its parameters by name, for the two families that have one.
     symbolic, stable
         Its formulas.
+
+    Examples
+    --------
+    >>> pearson = divergence("pearson")
+    >>> isinstance(pearson, FDivergence), pearson.symbolic.generator
+    (True, (u - 1)**2)
+    >>> pearson.generator(torch.tensor([0.0, 1.0, 3.0]))
+    tensor([1., 0., 4.])
+    >>> pearson.conjugate(torch.tensor([2.0]))  # t^2 / 4 + t
+    tensor([3.])
+    >>> p_and_q = torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0])
+    >>> pearson.between(*p_and_q), divergence("reverse_kl").between(*p_and_q)
+    (tensor(inf), tensor(0.6931))
     """
 
     name: str

@@ -28,7 +28,13 @@ class BrokenImageError(ValueError):
 
 
 class OfflineError(ConnectionError):
-    """A data file is neither on disk nor to be had from the network."""
+    """A data file is neither on disk nor to be had from the network.
+
+    Examples
+    --------
+    >>> issubclass(OfflineError, OSError)
+    True
+    """
 
 
 def folder() -> Path:

@@ -39,6 +39,13 @@ class Bound:
     A call changes ``buffers``, copies made here, as it would change the module's: after the last
     call they are the next state's. If ``still`` it changes nothing: a penalty differentiates its
     calls, and running statistics and power iterations have no derivative.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(1, 1, bias=False)
+    >>> doubled = Bound(layer, {"weight": torch.tensor([[2.0]])}, {})
+    >>> doubled(torch.tensor([[3.0]]))
+    tensor([[6.]])
     """
 
     def __init__(
@@ -107,6 +114,16 @@ class Game:
         For a pack below 1, or a batch-normalised discriminator under a penalty.
     TypeError
         For what is no loss or no penalty.
+
+    Examples
+    --------
+    >>> from ganlib.losses import minimax
+    >>> from ganlib.networks import mlp
+    >>> game = Game(mlp(2, 8, 2), mlp(2, 8, 1), minimax(), pack=1)
+    >>> fake = game.samples(game.generator, torch.zeros(4, 2)).detach()
+    >>> undecided = lambda x: 0 * x[:, :1]
+    >>> game.discriminator_cost(undecided, torch.ones(4, 2), fake)  # 2 log 2
+    tensor(1.3863)
     """
 
     generator: nn.Module
@@ -260,7 +277,13 @@ def _still(critic: Critic) -> Critic:
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether a function can be called with so many arguments."""
+    """Whether a function can be called with so many arguments.
+
+    Examples
+    --------
+    >>> takes(lambda z, y: z, 2), takes(lambda z: z, 2)
+    (True, False)
+    """
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:

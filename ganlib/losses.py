@@ -68,6 +68,14 @@ class Loss:
     ------
     ValueError
         If a formula has no torch function, see :func:`ganlib.formulas.compile_formula`.
+
+    Examples
+    --------
+    >>> mine = Loss("mine", -critic_output, critic_output, -critic_output)
+    >>> mine.discriminator(torch.tensor([2.0]), torch.tensor([0.5]))
+    tensor(-1.5000)
+    >>> mine.generator(torch.tensor([0.5]))
+    tensor(-0.5000)
     """
 
     name: str
@@ -145,6 +153,16 @@ def minimax() -> Loss:
 
     The discriminator minimises -V, the generator log(1 - D). Derived in `the-game`
     (Goodfellow et al. 2014, equation 1). Its slope in s is -D: it saturates as D -> 0.
+
+    Examples
+    --------
+    A critic that cannot tell, D = 1/2, pays 2 log 2; the generator's cost is log(1/2).
+
+    >>> undecided = torch.zeros(4)
+    >>> minimax().discriminator(undecided, undecided)
+    tensor(1.3863)
+    >>> minimax().generator(undecided)
+    tensor(-0.6931)
     """
     return Loss("minimax", softplus(-_s), softplus(_s), -softplus(_s))
 
@@ -153,6 +171,15 @@ def non_saturating() -> Loss:
     """The discriminator of :func:`minimax` with the generator cost -log D.
 
     Derived in `generator-losses` (Goodfellow et al. 2014, section 3): slope -(1 - D).
+
+    Examples
+    --------
+    Where D takes a sample for generated, the slope is all but -1:
+
+    >>> fake = torch.tensor([-4.0], requires_grad=True)
+    >>> non_saturating().generator(fake).backward()
+    >>> fake.grad
+    tensor([-0.9820])
     """
     return Loss("non-saturating", softplus(-_s), softplus(_s), softplus(-_s))
 
@@ -163,6 +190,11 @@ def maximum_likelihood() -> Loss:
     With the optimal D held fixed, its gradient is that of KL(p || q) / 2. Derived in
     `generator-losses` (Goodfellow 2016 tutorial, section 3.2.4). Beyond s = 88.7 the true value is
     outside float32, and the loss is -inf.
+
+    Examples
+    --------
+    >>> maximum_likelihood().generator(torch.tensor([0.0]))
+    tensor(-0.5000)
     """
     return Loss("maximum likelihood", softplus(-_s), softplus(_s), -sp.exp(_s) / 2)
 
@@ -177,6 +209,15 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Loss:
     ------
     ValueError
         If a = b: the discriminator would have nothing to tell apart.
+
+    Examples
+    --------
+    A critic that says 1 on everything is right on real samples, and pays 1/2 for generated ones:
+
+    >>> least_squares().discriminator(torch.ones(3), torch.ones(3))
+    tensor(0.5000)
+    >>> least_squares(a=-1, b=1, c=0).generator(torch.tensor([2.0]))
+    tensor(2.)
     """
     given = {"a": a, "b": b, "c": c}
     targets = {name: exact(value) for name, value in given.items()}
@@ -198,6 +239,11 @@ def wasserstein() -> Loss:
     It bounds W1 only while the critic is 1-Lipschitz, which a penalty
     (:func:`ganlib.penalties.gradient_penalty`) or clipping has to enforce. Derived in
     `wasserstein` (Arjovsky et al. 2017).
+
+    Examples
+    --------
+    >>> wasserstein().discriminator(torch.tensor([3.0, 5.0]), torch.tensor([1.0]))
+    tensor(-3.)
     """
     return Loss("Wasserstein", -_s, _s, -_s)
 
@@ -207,6 +253,13 @@ def hinge() -> Loss:
 
     Derived in `generator-losses` (Lim and Ye 2017; Miyato et al. 2018): at its optimum the
     discriminator pays 2 (1 - TV).
+
+    Examples
+    --------
+    Outputs beyond 1 on the right side cost nothing:
+
+    >>> hinge().discriminator(torch.tensor([2.0, 0.5]), torch.tensor([-1.0]))
+    tensor(0.2500)
     """
     return Loss("hinge", positive_part(1 - _s), positive_part(1 + _s), -_s)
 
@@ -223,6 +276,15 @@ def f_gan(divergence: FDivergence) -> Loss:
     ----------
     divergence
         From :func:`ganlib.divergences.divergence`.
+
+    Examples
+    --------
+    >>> from ganlib.divergences import divergence
+    >>> f_gan(divergence("kl")).generator(torch.tensor([1.0]))  # -exp(v - 1)
+    tensor(-1.)
+    >>> s = torch.tensor([0.3])
+    >>> torch.allclose(f_gan(divergence("gan")).generator(s), minimax().generator(s))
+    True
     """
     if not isinstance(divergence, FDivergence):
         raise TypeError(
@@ -255,6 +317,14 @@ def one_of(selector: sp.Symbol, *losses: Loss) -> Loss:
     TypeError, ValueError
         For no loss at all, for what is no loss, or if the selector is the critic's output or
         assumed to be so that it cannot have every value.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> k = sp.Symbol("k", real=True)
+    >>> either = one_of(k, minimax(), wasserstein())
+    >>> either.generator(torch.tensor([2.0]), 1)  # the second one, -s
+    tensor(-2.)
     """
     if not losses:
         raise ValueError("one_of got no loss; pass at least one, for example minimax()")
@@ -309,6 +379,15 @@ def smoothed(loss: Loss, real: float | sp.Expr = 0.9, fake: float | sp.Expr = 0.
     ValueError
         For labels outside their range, or a loss of straight lines (Wasserstein): its critic
         would lower its cost without end by adding a constant to all outputs.
+
+    Examples
+    --------
+    With the label 0.9 the best D on real samples alone is 0.9, at the logit log 9:
+
+    >>> s = torch.tensor([9.0]).log().requires_grad_()
+    >>> smoothed(minimax()).discriminator(s, torch.tensor([-50.0])).backward()
+    >>> s.grad.abs() < 1e-6
+    tensor([True])
     """
     r, f = _label("real", real), _label("fake", fake)
     if (r - f).is_number and not r > f:
@@ -349,6 +428,11 @@ def flipped(loss: Loss, rate: float | sp.Expr) -> Loss:
     ------
     ValueError
         For a rate outside its range: at 1/2 the labels say nothing.
+
+    Examples
+    --------
+    >>> flipped(wasserstein(), 0.1).discriminator(torch.tensor([1.0]), torch.tensor([0.0]))
+    tensor(-0.8000)
     """
     _check_loss(loss, "flipped")
     share = _label("rate", rate)

@@ -47,7 +47,15 @@ FAIR = 0.25  #: a mode is fairly covered from this part of an equal share on
 
 
 class ModeCoverage(NamedTuple):
-    """Result of :func:`mode_coverage`."""
+    """Result of :func:`mode_coverage`.
+
+    Examples
+    --------
+    >>> centres = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    >>> found = mode_coverage(centres[:1], centres, std=0.1)
+    >>> isinstance(found, ModeCoverage), found.modes, found.high_quality
+    (True, 1, 1.0)
+    """
 
     modes: int  #: modes with at least one high-quality sample
     high_quality: float  #: share of samples within the radius of their nearest mode, in [0, 1]
@@ -57,21 +65,45 @@ class ModeCoverage(NamedTuple):
 
 
 class PrecisionRecall(NamedTuple):
-    """Result of :func:`precision_recall`, both in [0, 1]."""
+    """Result of :func:`precision_recall`, both in [0, 1].
+
+    Examples
+    --------
+    >>> real = torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]])
+    >>> found = precision_recall(real, real + 100)
+    >>> isinstance(found, PrecisionRecall), found.precision, found.recall
+    (True, 0.0, 0.0)
+    """
 
     precision: float  #: share of generated samples near the data
     recall: float  #: share of data samples near the generated ones
 
 
 class DensityCoverage(NamedTuple):
-    """Result of :func:`density_coverage`."""
+    """Result of :func:`density_coverage`.
+
+    Examples
+    --------
+    >>> real = torch.arange(10.0)[:, None]
+    >>> found = density_coverage(real, real + 100)
+    >>> isinstance(found, DensityCoverage), found.density, found.coverage
+    (True, 0.0, 0.0)
+    """
 
     density: float  #: 1 in expectation for identical distributions; may exceed 1
     coverage: float  #: share of data samples with a generated one in their neighbourhood
 
 
 class HistogramDivergences(NamedTuple):
-    """Result of :func:`histogram_divergences`, in nats; tv is in [0, 1]."""
+    """Result of :func:`histogram_divergences`, in nats; tv is in [0, 1].
+
+    Examples
+    --------
+    >>> points = torch.zeros(4, 2)
+    >>> found = histogram_divergences(points, points, (-1, 1, -1, 1))
+    >>> isinstance(found, HistogramDivergences), found.kl, found.tv
+    (True, 0.0, 0.0)
+    """
 
     kl: float  #: KL(real || fake); infinite where a cell holds real samples and no fake one
     reverse_kl: float  #: KL(fake || real)
@@ -80,14 +112,30 @@ class HistogramDivergences(NamedTuple):
 
 
 class KernelDistance(NamedTuple):
-    """Result of :func:`kernel_distance`."""
+    """Result of :func:`kernel_distance`.
+
+    Examples
+    --------
+    >>> x = torch.arange(8.0)[:, None]
+    >>> found = kernel_distance(x, x, parts=2)
+    >>> isinstance(found, KernelDistance), found.error is None
+    (True, False)
+    """
 
     value: float  #: 0 in expectation for identical distributions; may be negative
     error: float | None  #: its standard error; None where all samples are one part
 
 
 class Anchors(NamedTuple, Generic[T]):
-    """Result of :func:`anchors`: one score for each sampler."""
+    """Result of :func:`anchors`: one score for each sampler.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> found = anchors(ring(), lambda x: x.mean().item(), count=10)
+    >>> isinstance(found, Anchors), found._fields
+    (True, ('perfect', 'gaussian', 'factorised', 'ball'))
+    """
 
     perfect: T  #: a draw from the target
     gaussian: T  #: one Gaussian with the target's mean and covariance
@@ -96,7 +144,16 @@ class Anchors(NamedTuple, Generic[T]):
 
 
 class Sampler(Protocol):
-    """Anything that draws samples, such as the data sets of :mod:`ganlib.data`."""
+    """Anything that draws samples, such as the data sets of :mod:`ganlib.data`.
+
+    Examples
+    --------
+    >>> class Points(Sampler):
+    ...     def sample(self, count, generator=None):
+    ...         return torch.randn(count, 2, generator=generator)
+    >>> anchors(Points(), len, count=100).perfect
+    100
+    """
 
     def sample(self, count: int, generator: torch.Generator | None = None, /) -> Tensor:
         """Draw ``count`` samples, shape (count, ...)."""
@@ -131,6 +188,14 @@ def mode_coverage(
     TypeError, ValueError
         For samples that are no finite points of the centres' space, or a radius that is not
         positive and finite.
+
+    Examples
+    --------
+    Every sample on a centre, the two modes equally often:
+
+    >>> centres = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    >>> mode_coverage(centres.repeat(50, 1), centres, std=0.1)
+    ModeCoverage(modes=2, high_quality=1.0, reverse_kl=0.0, fair=2, filled=2)
     """
     samples, centres = _pair(samples, centres, ("samples", "centres"))
     centres = centres.to(samples.device)
@@ -161,6 +226,12 @@ def mode_counts(points: Tensor, centres: Tensor, radius: float | Tensor) -> Tens
     in, a tensor of the points' dtype out, no check and no branch: the lab compiles this very
     function (:mod:`ganlib.lab.gan`). Distances cost rounding in the square of the coordinates,
     so call it with float64 where a radius is far below them.
+
+    Examples
+    --------
+    >>> points = torch.tensor([[0.1], [0.9], [1.1], [5.0]])
+    >>> mode_counts(points, torch.tensor([[0.0], [1.0]]), 0.2)
+    tensor([1., 2.])
     """
     index = torch.arange(len(centres), dtype=points.dtype, device=points.device)
     squared = points.square().sum(1, keepdim=True) - 2 * points @ centres.T
@@ -176,6 +247,11 @@ def perfect_high_quality(dimension: int = 2, within: float = 3.0) -> float:
 
     P(chi-square with ``dimension`` degrees of freedom < within^2); 1 - exp(-within^2 / 2) in
     two dimensions.
+
+    Examples
+    --------
+    >>> round(perfect_high_quality(), 4)  # 1 - exp(-9/2)
+    0.9889
     """
     check_count(dimension, "dimension")
     if not within > 0:
@@ -190,6 +266,14 @@ def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> Precisi
 
     A point is near a set if it lies in the ball of some point of the set that reaches that
     point's ``neighbours``-th nearest neighbour in the set. Shapes (N, d) and (M, d).
+
+    Examples
+    --------
+    Samples of one of two clusters are all near the data, but half of the data are near no sample:
+
+    >>> left, right = torch.arange(8.0)[:, None], 100 + torch.arange(8.0)[:, None]
+    >>> precision_recall(torch.cat([left, right]), left)
+    PrecisionRecall(precision=1.0, recall=0.5)
     """
     real, fake = _neighbourhoods(real, fake, neighbours)
     around_real, around_fake = _reach(real, neighbours), _reach(fake, neighbours)
@@ -208,6 +292,12 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> Density
 
     For identical distributions density is 1 in expectation, and coverage close to
     1 - 2^-neighbours where N = M (Naeem et al. 2020, section 3.3).
+
+    Examples
+    --------
+    >>> left, right = torch.arange(8.0)[:, None], 100 + torch.arange(8.0)[:, None]
+    >>> density_coverage(torch.cat([left, right]), left).coverage
+    0.5
     """
     real, fake = _neighbourhoods(real, fake, neighbours)
     around = _reach(real, neighbours)
@@ -231,6 +321,14 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     ----------
     real, fake
         Features of shape (N, d) and (M, d), N and M at least 2; computed in float64.
+
+    Examples
+    --------
+    A shift by (3, 4) leaves the covariance: the squared distance is 25.
+
+    >>> x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> round(frechet_distance(x, x + torch.tensor([3.0, 4.0])), 6)
+    25.0
     """
     real, fake = _pair(real, fake)
     if min(len(real), len(fake)) < 2:
@@ -282,6 +380,13 @@ def kernel_distance(real: Tensor, fake: Tensor, parts: int = 1) -> KernelDistanc
     TypeError, ValueError
         For samples that are no finite points of one space, parts of fewer than 2 samples, or
         features so large (1e50) that the kernel is no float64.
+
+    Examples
+    --------
+    With k(x, y) = (x y + 1)^3: k(0, 0) = 1, k(1, 1) = 8, k(0, 1) = 1, so 1 + 8 - 2.
+
+    >>> kernel_distance(torch.zeros(2, 1), torch.ones(2, 1))
+    KernelDistance(value=7.0, error=None)
     """
     real, fake = _pair(real, fake)
     check_count(parts, "parts")
@@ -331,6 +436,15 @@ def anchors(
         Samples a score is given; at least 2.
     generator
         The source of chance; torch's global one if None.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> target, rng = ring(), torch.Generator().manual_seed(0)
+    >>> def modes(x):
+    ...     return mode_coverage(x, target.centres, target.std).modes
+    >>> anchors(target, modes, generator=rng).perfect
+    8
     """
     check_count(count, "count", 2)
     drawn, seen = (target.sample(count, generator) for _ in range(2))
@@ -376,6 +490,15 @@ def histogram_divergences(
         hold all their mass.
     bins
         Cells along each axis.
+
+    Examples
+    --------
+    All data in one cell, the samples in that one and in another, half and half:
+
+    >>> real, fake = torch.full((2, 2), -0.5), torch.tensor([[-0.5, -0.5], [0.5, 0.5]])
+    >>> found = histogram_divergences(real, fake, (-1, 1, -1, 1), bins=2)
+    >>> [round(value, 4) for value in found]  # log 2, infinity, ..., 1/2
+    [0.6931, inf, 0.2158, 0.5]
     """
     real, fake = _pair(real, fake)
     if real.shape[1] != 2:
@@ -394,6 +517,13 @@ def cell_counts(points: Tensor, low: Tensor, high: Tensor, bins: int) -> Tensor:
 
     ``low`` and ``high`` (2,) are the lattice's corners; points outside count in the nearest
     border cell. Like :func:`mode_counts`, tensors in and out, for the lab to compile.
+
+    Examples
+    --------
+    >>> points = torch.tensor([[0.1, 0.1], [0.9, 0.9], [0.9, 0.8]])
+    >>> cell_counts(points, torch.zeros(2), torch.ones(2), 2)
+    tensor([[1., 0.],
+            [0., 2.]])
     """
     cell = ((points - low) / (high - low) * bins).floor().clamp(0, bins - 1)
     index = torch.arange(bins, dtype=points.dtype, device=points.device)
@@ -408,6 +538,15 @@ def cell_masses(
 
     A difference of normal distribution functions along each axis; border cells reach to
     infinity. Centres (K, 2), weights (K,) that sum to 1, one standard deviation for all.
+
+    Examples
+    --------
+    A Gaussian in the middle of four cells:
+
+    >>> centre, all_of_it = torch.zeros(1, 2), torch.ones(1)
+    >>> cell_masses(centre, all_of_it, 1.0, -torch.ones(2), torch.ones(2), 2)
+    tensor([[0.2500, 0.2500],
+            [0.2500, 0.2500]])
     """
     edges = torch.arange(1, bins, dtype=centres.dtype, device=centres.device) / bins
 
@@ -421,12 +560,24 @@ def cell_masses(
 
 
 def cell_kl(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) of cell probabilities of one shape, nats: infinite where q misses a cell of p."""
+    """KL(p || q) of cell probabilities of one shape, nats: infinite where q misses a cell of p.
+
+    Examples
+    --------
+    >>> cell_kl(torch.tensor([0.5, 0.5]), torch.tensor([0.25, 0.75]))
+    tensor(0.1438)
+    """
     return torch.where(p <= 0, torch.zeros_like(p), p * torch.log(p / q)).sum()
 
 
 def cell_jsd(p: Tensor, q: Tensor) -> Tensor:
-    """The Jensen-Shannon divergence of cell probabilities, in [0, log 2] up to rounding."""
+    """The Jensen-Shannon divergence of cell probabilities, in [0, log 2] up to rounding.
+
+    Examples
+    --------
+    >>> cell_jsd(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))  # log 2
+    tensor(0.6931)
+    """
     m = (p + q) / 2
     return (cell_kl(p, m) + cell_kl(q, m)) / 2
 

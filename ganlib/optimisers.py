@@ -39,7 +39,14 @@ Rate = float | Schedule
 
 
 class Optimiser(Protocol):
-    """What the drivers ask of an optimiser: :class:`Adam`, :class:`SGD`, :class:`RMSProp`."""
+    """What the drivers ask of an optimiser: :class:`Adam`, :class:`SGD`, :class:`RMSProp`.
+
+    Examples
+    --------
+    >>> rule: Optimiser = SGD(0.1, momentum=0.9)
+    >>> rule.settings["rate"], rule.slots
+    (0.1, ('velocity',))
+    """
 
     #: names of the tensors kept beside each weight
     slots: ClassVar[tuple[str, ...]]
@@ -90,7 +97,19 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Adam(_Constants):
-    """Algorithm 1 of Kingma and Ba 2015; ``beta1`` is 0.5 as in DCGAN (Radford et al. 2016)."""
+    """Algorithm 1 of Kingma and Ba 2015; ``beta1`` is 0.5 as in DCGAN (Radford et al. 2016).
+
+    Examples
+    --------
+    Its first step is as long as the rate, whatever the slope:
+
+    >>> rule = Adam(0.001)
+    >>> rest = {name: {"w": torch.tensor(0.0)} for name in rule.slots}
+    >>> weights, slopes = {"w": torch.tensor(1.0)}, {"w": torch.tensor(200.0)}
+    >>> after, slots = rule.updated(weights, slopes, rest, rule.settings)
+    >>> after["w"]
+    tensor(0.9990)
+    """
 
     rate: Rate = 1e-3
     beta1: float = 0.5
@@ -129,7 +148,17 @@ class Adam(_Constants):
 
 @dataclass(frozen=True)
 class SGD(_Constants):
-    """Gradient descent with heavy-ball momentum (Polyak 1964); no momentum by default."""
+    """Gradient descent with heavy-ball momentum (Polyak 1964); no momentum by default.
+
+    Examples
+    --------
+    >>> rule = SGD(0.1)
+    >>> weights, slopes = {"w": torch.tensor(1.0)}, {"w": torch.tensor(2.0)}
+    >>> rest = {"velocity": {"w": torch.tensor(0.0)}}
+    >>> after, slots = rule.updated(weights, slopes, rest, rule.settings)
+    >>> after["w"]  # 1 - 0.1 * 2
+    tensor(0.8000)
+    """
 
     rate: Rate = 1e-2
     momentum: float = 0.0
@@ -158,7 +187,19 @@ class SGD(_Constants):
 
 @dataclass(frozen=True)
 class RMSProp(_Constants):
-    """RMSProp (Tieleman and Hinton 2012), the optimiser of the first Wasserstein GAN."""
+    """RMSProp (Tieleman and Hinton 2012), the optimiser of the first Wasserstein GAN.
+
+    Examples
+    --------
+    Its first step divides by the root of (1 - 0.99) times the squared slope: ten rates long.
+
+    >>> rule = RMSProp(0.001)
+    >>> rest = {name: {"w": torch.tensor(0.0)} for name in rule.slots}
+    >>> weights, slopes = {"w": torch.tensor(1.0)}, {"w": torch.tensor(200.0)}
+    >>> after, slots = rule.updated(weights, slopes, rest, rule.settings)
+    >>> after["w"]
+    tensor(0.9900)
+    """
 
     rate: Rate = 1e-3
     decay: float = 0.99
@@ -195,6 +236,11 @@ def at(settings: Settings, rate: Rate, done: Any) -> Settings:
     """The constants of the step after ``done`` ones: a schedule says the rate, else they do.
 
     Raises a ValueError where a schedule says a number that is no rate.
+
+    Examples
+    --------
+    >>> at({"rate": 0.1, "momentum": 0.0}, linear(0.1, over=10), 5)["rate"]
+    0.05
     """
     if not callable(rate):
         return settings
@@ -208,7 +254,13 @@ def at(settings: Settings, rate: Rate, done: Any) -> Settings:
 
 
 def rate_at(rate: Rate, done: Any) -> Any:
-    """The rate after ``done`` steps: the number itself, or what the schedule says."""
+    """The rate after ``done`` steps: the number itself, or what the schedule says.
+
+    Examples
+    --------
+    >>> rate_at(0.1, 7), rate_at(linear(0.1, over=10), 5)
+    (0.1, 0.05)
+    """
     return rate(done) if callable(rate) else rate
 
 
@@ -234,6 +286,12 @@ def linear(start: float, end: float = 0.0, *, over: int, after: int = 0) -> Sche
     ------
     ValueError
         Unless 0 <= after < over, and both ends are finite and 0 or more.
+
+    Examples
+    --------
+    >>> rate = linear(1e-3, over=6000, after=3000)
+    >>> rate(0), rate(4500), rate(6000)
+    (0.001, 0.0005, 0.0)
     """
     for value in (start, end):
         if not 0 <= value < math.inf:

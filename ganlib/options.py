@@ -56,6 +56,21 @@ def averaged(decay: float = 0.999) -> Option:
     ----------
     decay
         At least 0 and below 1; 0.999 looks back over a thousand steps.
+
+    Examples
+    --------
+    With a decay of 0 the average is the present weights:
+
+    >>> from ganlib.data import ring
+    >>> from ganlib.networks import mlp
+    >>> from ganlib.training import fit, sample
+    >>> generator, discriminator = mlp(2, 16, 2), mlp(2, 16, 1, seed=1)
+    >>> history = fit(generator, discriminator, ring(), steps=3, options=[averaged(0.0)])
+    >>> average = history.extra["averaged"]
+    >>> torch.equal(average["0.weight"], generator[0].weight)
+    True
+    >>> sample(generator, 5, weights=average).shape
+    torch.Size([5, 2])
     """
     _share(decay, "decay")
 
@@ -97,6 +112,15 @@ def replay(size: int = 1000, *, share: float = 0.5, seed: int = 0) -> Option:
         Of the fake batch, at least 0 and below 1.
     seed
         Of the places drawn.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> from ganlib.networks import mlp
+    >>> from ganlib.training import fit
+    >>> history = fit(mlp(2, 16, 2), mlp(2, 16, 1), ring(), steps=3, options=[replay(128)])
+    >>> sorted(history.extra)
+    ['replay']
     """
     check_count(size, "size")
     _share(share, "share")
@@ -152,6 +176,16 @@ def past_generators(
         Of the fake batch, at least 0 and below 1.
     seed
         Of the choices.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> from ganlib.networks import mlp
+    >>> from ganlib.training import fit
+    >>> keep = past_generators(2, every=1)
+    >>> history = fit(mlp(2, 16, 2), mlp(2, 16, 1), ring(), steps=3, options=[keep])
+    >>> sorted(history.extra)
+    ['past_generators']
     """
     check_count(count, "count")
     check_count(every, "every")
@@ -220,6 +254,15 @@ def unrolled(steps: int = 5) -> Option:
     ------
     ValueError
         When the generator is to move before the discriminator has seen a batch.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> from ganlib.networks import mlp
+    >>> from ganlib.training import fit
+    >>> history = fit(mlp(2, 16, 2), mlp(2, 16, 1), ring(), steps=3, options=[unrolled(2)])
+    >>> history.steps
+    3
     """
     check_count(steps, "steps")
 
@@ -274,6 +317,15 @@ def simultaneous() -> Option:
     ------
     ValueError
         When the generator is to move before the discriminator has, or with unrolling outside.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> from ganlib.networks import mlp
+    >>> from ganlib.training import fit
+    >>> history = fit(mlp(2, 16, 2), mlp(2, 16, 1), ring(), steps=3, options=[simultaneous()])
+    >>> history.steps
+    3
     """
 
     def option(one: Step) -> Step:

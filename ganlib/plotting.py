@@ -4,6 +4,13 @@ Figures are SVG with a transparent ground and inks of middle lightness, so one f
 a white and on a dark page. The palette (Okabe and Ito 2008) survives colour blindness; a colour
 means one thing in the whole book. Never rely on colour alone: lines also differ by dash, points
 by marker.
+
+Examples
+--------
+>>> (REAL, FAKE, CRITIC, THEORY, ACCENT) == CYCLE[:5]
+True
+>>> STYLE["text.color"] == INK
+True
 """
 
 from __future__ import annotations
@@ -81,7 +88,16 @@ STYLE: dict[Any, Any] = {
 
 
 def setup() -> None:
-    """Set the style of this notebook's figures. Call it once, in the set-up cell."""
+    """Set the style of this notebook's figures. Call it once, in the set-up cell.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> with plt.rc_context():  # for this block only
+    ...     setup()
+    ...     plt.rcParams["image.cmap"]
+    'cividis'
+    """
     plt.rcParams.update(STYLE)
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -100,6 +116,16 @@ def scatter(ax: Axes, points: Tensor | np.ndarray, *, fake: bool = False, **styl
     """Draw points of shape (N, 2): blue discs for data, orange crosses for generated samples.
 
     Above 400 points they are rasterised, so that an SVG stays small.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> figure, ax = plt.subplots()
+    >>> scatter(ax, torch.randn(100, 2))
+    >>> scatter(ax, torch.randn(100, 2), fake=True)
+    >>> len(ax.collections)
+    2
+    >>> plt.close(figure)
     """
     xy = _array(points)
     if xy.ndim != 2 or xy.shape[1] != 2:
@@ -117,7 +143,14 @@ def scatter(ax: Axes, points: Tensor | np.ndarray, *, fake: bool = False, **styl
 
 
 def kde(points: Tensor | np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density estimate (Scott's bandwidth) of points (N, d) at grid (M, d)."""
+    """Gaussian kernel density estimate (Scott's bandwidth) of points (N, d) at grid (M, d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kde(torch.randn(100, 2), np.zeros((3, 2))).shape
+    (3,)
+    """
     from scipy.stats import gaussian_kde
 
     return gaussian_kde(_array(points).T)(grid.T)
@@ -131,7 +164,17 @@ def kde_contours(
     resolution: int = 60,
     **style: Any,
 ) -> None:
-    """Contours of the kernel density estimate of points (N, 2) over (x0, x1, y0, y1)."""
+    """Contours of the kernel density estimate of points (N, 2) over (x0, x1, y0, y1).
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> figure, ax = plt.subplots()
+    >>> kde_contours(ax, torch.randn(100, 2), (-3, 3, -3, 3), resolution=20)
+    >>> len(ax.collections)
+    1
+    >>> plt.close(figure)
+    """
     x = np.linspace(limits[0], limits[1], resolution)
     y = np.linspace(limits[2], limits[3], resolution)
     grid = np.stack(np.meshgrid(x, y), axis=-1)
@@ -159,6 +202,14 @@ def image_grid(
         Images a row; the last row may be short.
     limits
         The values shown as black and white.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> figure = image_grid(torch.zeros(5, 1, 8, 8), columns=3)
+    >>> len(figure.axes)
+    1
+    >>> plt.close(figure)
     """
     tiles = _array(images)
     if tiles.ndim == 3:
@@ -191,7 +242,14 @@ def image_grid(
 
 
 class Stage(NamedTuple):
-    """A layer that multiplies by weights, with what follows it up to the next one."""
+    """A layer that multiplies by weights, with what follows it up to the next one.
+
+    Examples
+    --------
+    >>> stage = Stage("linear", (8,), 24)
+    >>> stage.shape, stage.weights  # 2 * 8 + 8
+    ((8,), 24)
+    """
 
     name: str  #: its class, and for a convolution its kernel and stride: "Conv2d, 4x4, stride 2"
     shape: tuple[int, ...]  #: of one sample after the stage
@@ -207,6 +265,12 @@ def stages(network: nn.Sequential, example: Tensor) -> list[Stage]:
     ------
     ValueError
         For a network without such a layer.
+
+    Examples
+    --------
+    >>> from ganlib.networks import mlp
+    >>> [(stage.shape, stage.weights) for stage in stages(mlp(2, 8, 1), torch.zeros(1, 2))]
+    [((8,), 24), ((1,), 9)]
     """
     found: list[Stage] = []
     training = network.training
@@ -248,6 +312,16 @@ def draw_stages(ax: Axes, network: nn.Sequential, example: Tensor, *, color: str
         A batch (N, ...) of the network's inputs.
     color
         Of the squares.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from ganlib.networks import mlp
+    >>> figure, ax = plt.subplots()
+    >>> draw_stages(ax, mlp(2, 8, 1), torch.zeros(1, 2))
+    >>> any("24" in text.get_text() for text in ax.texts)  # the first layer's weights
+    True
+    >>> plt.close(figure)
     """
     found = stages(network, example)
     shapes = [tuple(example.shape[1:]), *(stage.shape for stage in found)]
@@ -272,7 +346,17 @@ def draw_stages(ax: Axes, network: nn.Sequential, example: Tensor, *, color: str
 def spread(
     ax: Axes, steps: Sequence[float] | np.ndarray, runs: Tensor | np.ndarray, **style: Any
 ) -> None:
-    """The median of several runs (R, T) over ``steps`` (T,), with the full range shaded."""
+    """The median of several runs (R, T) over ``steps`` (T,), with the full range shaded.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> figure, ax = plt.subplots()
+    >>> spread(ax, [0, 1, 2], torch.tensor([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [9.0, 9.0, 9.0]]))
+    >>> ax.lines[0].get_ydata().tolist()  # the medians
+    [2.0, 3.0, 4.0]
+    >>> plt.close(figure)
+    """
     values = _array(runs)
     if values.ndim != 2 or values.shape[1] != len(steps):
         raise ValueError(f"runs have shape {values.shape}; expected (runs, {len(steps)})")
@@ -283,7 +367,14 @@ def spread(
 
 
 def table(rows: Mapping[str, Sequence[Any]], index: Sequence[str], title: str = "") -> Any:
-    """A table for a page: columns by name, one label a row, shown by Jupyter as HTML."""
+    """A table for a page: columns by name, one label a row, shown by Jupyter as HTML.
+
+    Examples
+    --------
+    >>> shown = table({"modes": [8, 3]}, ["packed", "plain"])
+    >>> "packed" in shown.to_html() if hasattr(shown, "to_html") else "packed" in str(shown)
+    True
+    """
     from pandas import DataFrame
 
     frame = DataFrame(

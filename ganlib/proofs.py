@@ -126,6 +126,15 @@ def counterexample(
     values. The sides are evaluated to 30 digits at 24 random rational points (``seed``) and
     compared to 20, relative to the larger of 1 and their size; then with one symbol at a time at
     1e3, 1e6 and 1e-6 (and their negatives), wherever a side is a real number there.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> x = sp.Symbol("x", real=True)
+    >>> counterexample((x + 1) ** 2, x**2 + 2 * x + 1) is None
+    True
+    >>> counterexample(sp.Abs(x), x, where=lambda x: x < 0) is None
+    False
     """
     sides = [textbook(sp.sympify(side)) for side in (left, right)]
     symbols = sides[0].free_symbols | sides[1].free_symbols
@@ -168,6 +177,16 @@ def assert_equal(
     ------
     AssertionError
         With a counterexample, or with the difference that SymPy could not reduce to zero.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> x = sp.Symbol("x", real=True)
+    >>> assert_equal((x + 1) ** 2, x**2 + 2 * x + 1)
+    >>> assert_equal((x + 1) ** 2, x**2 + 1, "the square of a sum")
+    Traceback (most recent call last):
+        ...
+    AssertionError: ...
     """
     point = counterexample(left, right, where)
     label = f"{claim}: " if claim else ""
@@ -200,6 +219,16 @@ def assert_nonnegative(
 
     A sampled check can refute an inequality, not prove it: the page's proof does that. Points
     as for :func:`counterexample`; far out only where the expression is a real number.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> x = sp.Symbol("x", positive=True)
+    >>> assert_nonnegative(x - 1 - sp.log(x))
+    >>> assert_nonnegative(x - 2)
+    Traceback (most recent call last):
+        ...
+    AssertionError: ...
     """
     expanded = textbook(sp.sympify(expression))
 
@@ -220,7 +249,14 @@ def assert_nonnegative(
 def assert_gradient(
     function: sp.Expr, symbol: sp.Symbol, gradient: sp.Expr, claim: str = ""
 ) -> None:
-    """Assert that ``gradient`` is the derivative of ``function`` by ``symbol``."""
+    """Assert that ``gradient`` is the derivative of ``function`` by ``symbol``.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> s = sp.Symbol("s", real=True)
+    >>> assert_gradient(sp.log(1 + sp.exp(s)), s, 1 / (1 + sp.exp(-s)))
+    """
     assert_equal(sp.diff(function, symbol), gradient, claim or f"d/d{symbol}")
 
 
@@ -246,6 +282,13 @@ def assert_maximiser(
         If the statement is false, with the point at which it fails.
     ValueError
         If there are hardly any points to look at.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> d, p, q = sp.symbols("D p q", positive=True)
+    >>> cost = p * sp.log(d) + q * sp.log(1 - d)
+    >>> assert_maximiser(cost, d, p / (p + q), "the best discriminator")
     """
     objective, point = sp.sympify(objective), sp.sympify(point)
     first, second = sp.diff(objective, symbol), sp.diff(objective, symbol, 2)
@@ -348,5 +391,12 @@ def assert_minimiser(
     claim: str = "",
     where: Callable[..., bool] | None = None,
 ) -> None:
-    """Assert that a convex objective has its minimum at ``point``; see :func:`assert_maximiser`."""
+    """Assert that a convex objective has its minimum at ``point``; see :func:`assert_maximiser`.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> x = sp.Symbol("x", real=True)
+    >>> assert_minimiser((x - 3) ** 2, x, sp.Integer(3))
+    """
     assert_maximiser(-objective, symbol, point, claim, where)

@@ -42,6 +42,17 @@ class History:
         Wall time spent in training, watching included, over all resumed parts.
     extra
         What the options kept (:mod:`ganlib.options`), such as ``extra["averaged"]``.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> from ganlib.networks import mlp
+    >>> generator, discriminator = mlp(2, 16, 2), mlp(2, 16, 1, seed=1)
+    >>> def watch(step):
+    ...     return {"std": sample(generator, 100).std().item()}
+    >>> history = fit(generator, discriminator, ring(), steps=20, watch=watch, watch_every=10)
+    >>> isinstance(history, History), history.watched_at, len(history.watched["std"])
+    (True, [0, 10, 20], 3)
     """
 
     discriminator_loss: Tensor = field(default_factory=lambda: torch.empty(0, device="cpu"))

@@ -58,6 +58,14 @@ class Player(NamedTuple):
     settings
         The optimiser's constants and ``clip``, the bound on every weight: numbers, or in a pure
         step tensors of one number each.
+
+    Examples
+    --------
+    >>> from ganlib.game import Game
+    >>> from ganlib.networks import mlp
+    >>> player = pure(Game(mlp(2, 8, 2), mlp(2, 8, 1))).initial().generator
+    >>> isinstance(player, Player), sorted(player.slots)
+    (True, ['count', 'mean', 'square'])
     """
 
     weights: Tree
@@ -79,6 +87,14 @@ class State(NamedTuple):
         Steps that the generator has taken.
     extra
         What options keep, by option.
+
+    Examples
+    --------
+    >>> from ganlib.game import Game
+    >>> from ganlib.networks import mlp
+    >>> state = pure(Game(mlp(2, 8, 2), mlp(2, 8, 1))).initial()
+    >>> isinstance(state, State), sorted(state.discriminator.weights)
+    (True, ['0.bias', '0.weight', '2.bias', '2.weight'])
     """
 
     generator: Player
@@ -125,6 +141,15 @@ class Step(NamedTuple):
     generator
         (state, latent, ahead=None) -> (state, loss). With ``ahead``, the judge is what that
         function makes of the generator's weights, and the gradient goes through it.
+
+    Examples
+    --------
+    >>> from ganlib.game import Game
+    >>> from ganlib.networks import mlp
+    >>> from ganlib.optimisers import SGD
+    >>> one = pure(Game(mlp(2, 8, 2), mlp(2, 8, 1)), SGD(0.1))
+    >>> isinstance(one, Step), one.in_place, one.optimisers[0].rate
+    (True, False, 0.1)
     """
 
     game: Game
@@ -163,6 +188,18 @@ def pure(
     ValueError
         If a template has no weights to train, or a layer that draws hidden noise
         (``torch.nn.Dropout``); at a step, if a penalty that takes the mix is not given it.
+
+    Examples
+    --------
+    >>> from ganlib.game import Game
+    >>> from ganlib.networks import mlp
+    >>> one = pure(Game(mlp(2, 8, 2), mlp(2, 8, 1)))
+    >>> first = one.initial()
+    >>> state, fake = one.generate(first, torch.zeros(4, 2))
+    >>> state, loss = one.discriminator(state, torch.ones(4, 2), fake)
+    >>> state, loss = one.generator(state, torch.zeros(4, 2))
+    >>> int(first.done), int(state.done)
+    (0, 1)
     """
     both = _both(optimisers)
     for player in ("generator", "discriminator"):
@@ -229,6 +266,18 @@ def in_place(
 
     Arguments and errors as :func:`pure`; every source of noise is allowed, and ``initial`` takes
     no modules. Gradients that nobody uses are never computed, nor zeroed.
+
+    Examples
+    --------
+    >>> from ganlib.game import Game
+    >>> from ganlib.networks import mlp
+    >>> generator, critic = mlp(2, 8, 2), mlp(2, 8, 1)
+    >>> one = in_place(Game(generator, critic))
+    >>> before = critic[0].weight.detach().clone()
+    >>> state, fake = one.generate(one.initial(), torch.zeros(4, 2))
+    >>> state, loss = one.discriminator(state, torch.ones(4, 2), fake)
+    >>> torch.equal(critic[0].weight, before)
+    False
     """
     both = _both(optimisers)
     modules = {"generator": game.generator, "discriminator": game.discriminator}
@@ -326,6 +375,17 @@ def turn(one: Step, critic_steps: int = 1) -> Callable[..., tuple[State, tuple[T
     (state, real, latent_d, latent_g, mix=None) -> (state, (loss_d, loss_g)). ``real``,
     ``latent_d`` and ``mix`` have a first axis of ``critic_steps`` batches; the loss of the last
     one counts.
+
+    Examples
+    --------
+    >>> from ganlib.game import Game
+    >>> from ganlib.networks import mlp
+    >>> one = pure(Game(mlp(2, 8, 2), mlp(2, 8, 1)))
+    >>> play = turn(one, critic_steps=3)
+    >>> real, latents = torch.ones(3, 4, 2), torch.zeros(3, 4, 2)
+    >>> state, (loss_d, loss_g) = play(one.initial(), real, latents, torch.zeros(4, 2))
+    >>> int(state.done), loss_d.shape
+    (1, torch.Size([]))
     """
 
     def both_players(
@@ -346,12 +406,28 @@ def stack(states: list[State]) -> State:
     """Many states as one, with a leading axis: what ``torch.func.vmap`` of a step takes.
 
     ``stack([one.initial(mlp(2, 8, 2, seed=s), mlp(2, 8, 1, seed=s), seed=s) for s in range(16)])``
+
+    Examples
+    --------
+    >>> from ganlib.game import Game
+    >>> from ganlib.networks import mlp
+    >>> one = pure(Game(mlp(2, 8, 2), mlp(2, 8, 1)))
+    >>> many = stack([one.initial(mlp(2, 8, 2, seed=s), mlp(2, 8, 1, seed=s)) for s in range(3)])
+    >>> many, fakes = torch.func.vmap(one.generate)(many, torch.zeros(3, 4, 2))
+    >>> fakes.shape
+    torch.Size([3, 4, 2])
     """
     return tree_map(lambda *tensors: torch.stack(tensors), *states)
 
 
 def take(tree: Any, index: int) -> Any:
-    """One of many: entry ``index`` along the first axis of every tensor."""
+    """One of many: entry ``index`` along the first axis of every tensor.
+
+    Examples
+    --------
+    >>> take({"w": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}, 1)
+    {'w': tensor([3., 4.])}
+    """
     return tree_map(lambda tensor: tensor[index], tree)
 
 
@@ -461,7 +537,17 @@ def _numbers(player: Player) -> dict[str, Tensor]:
 
 
 def refuse_hidden_noise(player: str, module: nn.Module) -> None:
-    """Raise a ValueError for a layer that draws from torch's own generator."""
+    """Raise a ValueError for a layer that draws from torch's own generator.
+
+    Examples
+    --------
+    >>> from ganlib.networks import Dropout
+    >>> refuse_hidden_noise("discriminator", Dropout(0.5))  # its noise is its own
+    >>> refuse_hidden_noise("discriminator", torch.nn.Dropout(0.5))
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
+    """
     for name, layer in module.named_modules():
         if isinstance(layer, nn.RReLU) or (
             isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0

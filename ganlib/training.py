@@ -81,6 +81,15 @@ def sample(
     ------
     ValueError
         For another number of conditions than samples, or a latent whose shape cannot be read off.
+
+    Examples
+    --------
+    >>> from ganlib.networks import mlp
+    >>> generator = mlp(2, 8, 2)
+    >>> sample(generator, 3).shape
+    torch.Size([3, 2])
+    >>> torch.equal(sample(generator, 3, seed=1), sample(generator, 3, seed=1))
+    True
     """
     check_count(count, "count")
     call_with(generator, "generator", 1 if condition is None else 2)
@@ -191,6 +200,15 @@ def fit(
         If the checkpoint cannot be written.
     RuntimeError
         If another run wrote the checkpoint meanwhile, or in inference mode.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> from ganlib.networks import mlp
+    >>> generator, discriminator = mlp(2, 16, 2), mlp(2, 16, 1, seed=1)
+    >>> history = fit(generator, discriminator, ring(), steps=20)
+    >>> history.steps, history.generator_loss.shape
+    (20, torch.Size([20]))
     """
     if torch.is_inference_mode_enabled():
         raise RuntimeError(

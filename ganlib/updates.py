@@ -52,6 +52,13 @@ def simultaneous(step: Steps, *, clip: float | None = None) -> Update:
 
     ``clip`` keeps the absolute value of psi at or below it (weight clipping). Step sizes may be
     tensors that broadcast with the state: one run a step size.
+
+    Examples
+    --------
+    >>> circle = Game("a circle", psi, -theta)
+    >>> path = simulate(circle, 1.0, 0.0, update=simultaneous(1.0), steps=1)
+    >>> path.theta[-1].item(), path.psi[-1].item()
+    (1.0, -1.0)
     """
     h_g, h_d = _sizes(step)
     _check_clip(clip)
@@ -69,6 +76,15 @@ def alternating(
     """``g_steps`` steps of the generator, then ``d_steps`` of the critic, each on the new state.
 
     The arguments are those of :func:`simultaneous`; both counts are >= 1.
+
+    Examples
+    --------
+    Every sixth step of size 1 on the circle comes back to the start:
+
+    >>> circle = Game("a circle", psi, -theta)
+    >>> path = simulate(circle, 1.0, 0.0, update=alternating(1.0), steps=6)
+    >>> path.theta[-1].item(), abs(path.psi[-1].item())
+    (1.0, 0.0)
     """
     h_g, h_d = _sizes(step)
     _check_clip(clip)
@@ -86,7 +102,17 @@ def alternating(
 
 
 def extragradient(step: Steps) -> Update:
-    """Look one step ahead, then step from here with the field seen there (Korpelevich 1976)."""
+    """Look one step ahead, then step from here with the field seen there (Korpelevich 1976).
+
+    Examples
+    --------
+    From (1, 0) it looks ahead to (1, -1), where the field is (-1, -1):
+
+    >>> circle = Game("a circle", psi, -theta)
+    >>> path = simulate(circle, 1.0, 0.0, update=extragradient(1.0), steps=1)
+    >>> path.theta[-1].item(), path.psi[-1].item()
+    (0.0, -1.0)
+    """
     h_g, h_d = _sizes(step)
 
     def update(field: Field, x: Tensor, y: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Memory]:
@@ -98,7 +124,15 @@ def extragradient(step: Steps) -> Update:
 
 
 def optimistic(step: Steps) -> Update:
-    """Step by twice the field here less the field one step ago (Daskalakis et al. 2018)."""
+    """Step by twice the field here less the field one step ago (Daskalakis et al. 2018).
+
+    Examples
+    --------
+    >>> circle = Game("a circle", psi, -theta)
+    >>> path = simulate(circle, 1.0, 0.0, update=optimistic(0.1), steps=2000)
+    >>> path.radius[-1] < 0.01
+    tensor(True)
+    """
     h_g, h_d = _sizes(step)
 
     def update(field: Field, x: Tensor, y: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Memory]:
@@ -112,7 +146,15 @@ def optimistic(step: Steps) -> Update:
 
 
 class Path(NamedTuple):
-    """A simulated run: ``theta`` and ``psi`` of shape (steps + 1, ...), the start first."""
+    """A simulated run: ``theta`` and ``psi`` of shape (steps + 1, ...), the start first.
+
+    Examples
+    --------
+    >>> circle = Game("a circle", psi, -theta)
+    >>> path = simulate(circle, 3.0, 4.0, update=simultaneous(0.1), steps=2)
+    >>> isinstance(path, Path), path.theta.shape, path.radius[0].item()
+    (True, torch.Size([3]), 5.0)
+    """
 
     theta: Tensor
     psi: Tensor
@@ -154,6 +196,16 @@ def simulate(
     ------
     FloatingPointError
         If the run left the range of its floating-point format.
+
+    Examples
+    --------
+    Three starts at once, none of which moves with a step of 0:
+
+    >>> circle = Game("a circle", psi, -theta)
+    >>> starts = torch.tensor([1.0, 2.0, 3.0])
+    >>> path = simulate(circle, starts, torch.zeros(3), update=simultaneous(0.0), steps=2)
+    >>> path.radius[-1]
+    tensor([1., 2., 3.])
     """
     if steps < 0:
         raise ValueError(f"steps = {steps}; pass an integer >= 0")

@@ -5,6 +5,11 @@ q(z|x) = N(mean, diag(exp(2 log_std))). Everything here is in nats and has no hi
 noise is an argument.
 
 Derived in `elbo` (Kingma and Welling 2014; Tipping and Bishop 1999 for the linear model).
+
+Examples
+--------
+>>> sorted(map(str, kl_formula.free_symbols))
+['l1', 'l2', 'm1', 'm2']
 """
 
 from __future__ import annotations
@@ -77,6 +82,12 @@ def kl_diagonal(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std
     Returns
     -------
     Shape (...), in nats, 0 where the two distributions agree. Derived in `elbo`.
+
+    Examples
+    --------
+    >>> zero, one = torch.zeros(1), torch.ones(1)
+    >>> kl_diagonal(one, zero, zero, zero)  # (1 - 0)^2 / 2
+    tensor(0.5000)
     """
     return _kl(mean, log_std, other_mean, other_log_std).sum(-1)
 
@@ -86,6 +97,11 @@ def kl_to_prior(mean: Tensor, log_std: Tensor) -> Tensor:
 
     Shapes (..., L) in, (...) out, in nats. Finite for every log_std that the square
     exp(2 log_std) allows: a standard deviation near 0 costs about -log_std. Derived in `elbo`.
+
+    Examples
+    --------
+    >>> kl_to_prior(torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2))
+    tensor([0.5000])
     """
     return kl_per_latent(mean, log_std).sum(-1)
 
@@ -95,6 +111,11 @@ def kl_per_latent(mean: Tensor, log_std: Tensor) -> Tensor:
 
     Averaged over data, term j bounds what latent j can tell of the observation: 0 if q(z_j|x) is
     the prior for every x. Derived in `vae`.
+
+    Examples
+    --------
+    >>> kl_per_latent(torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2))
+    tensor([[0.5000, 0.0000]])
     """
     return _kl_to_prior(mean, log_std)
 
@@ -119,6 +140,11 @@ def free_bits(kl: Tensor, nats: float) -> Tensor:
     ------
     ValueError
         If ``kl`` has another number of axes or no rows, or ``nats`` is negative or not finite.
+
+    Examples
+    --------
+    >>> free_bits(torch.tensor([[0.5, 0.0]]), nats=0.1)  # 0.5 + 0.1
+    tensor(0.6000)
     """
     _check_rows(kl, "kl")
     if not 0 <= nats < math.inf:
@@ -146,6 +172,11 @@ def active_units(mean: Tensor, least: float = 0.01) -> Tensor:
     ValueError
         If ``mean`` has another number of axes, fewer than two rows, or entries that are not
         finite (a diverged encoder is no empty code), or ``least`` is negative.
+
+    Examples
+    --------
+    >>> active_units(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+    tensor([False,  True])
     """
     _check_rows(mean, "mean", 2)
     check_finite(mean, "mean")
@@ -174,6 +205,12 @@ def kl_full(
     ------
     ValueError
         If a covariance is not positive definite.
+
+    Examples
+    --------
+    >>> eye = torch.eye(2)
+    >>> kl_full(torch.ones(2), eye, torch.zeros(2), eye)  # |(1, 1)|^2 / 2
+    tensor(1.)
     """
     return kl_divergence(
         _full(mean, covariance, "covariance"),
@@ -196,6 +233,12 @@ def normal_log_density(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
 
     With a constant ``log_std`` this is minus a squared error over 2 exp(2 log_std), plus a
     constant. Derived in `elbo`. Raises ValueError if ``x`` is of another width D than ``mean``.
+
+    Examples
+    --------
+    >>> zero = torch.zeros(1)
+    >>> normal_log_density(zero, zero, zero)  # -log(2 pi) / 2
+    tensor(-0.9189)
     """
     _check_width(x, mean, "mean")
     return _normal(x, mean, log_std).sum(-1)
@@ -222,6 +265,13 @@ def bernoulli_log_likelihood(x: Tensor, logit: Tensor) -> Tensor:
     ValueError
         If a value of ``x`` is outside [0, 1]: the likelihood would have no upper bound; and if
         the last axes differ.
+
+    Examples
+    --------
+    Two fair coins:
+
+    >>> bernoulli_log_likelihood(torch.tensor([1.0, 0.0]), torch.zeros(2))  # -2 log 2
+    tensor(-1.3863)
     """
     _check_width(x, logit, "logit")
     if readable(x) and not bool(((x >= 0) & (x <= 1)).all()):
@@ -245,12 +295,24 @@ def reparametrise(mean: Tensor, log_std: Tensor, noise: Tensor) -> Tensor:
     """z = mean + exp(log_std) * noise: a sample of q whose gradient reaches the encoder.
 
     ``noise`` is N(0, I) of shape (..., L). Derived in `gradients-of-expectations`.
+
+    Examples
+    --------
+    >>> reparametrise(torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([2.0]))
+    tensor([3.])
     """
     return mean + log_std.exp() * noise
 
 
 class Elbo(NamedTuple):
-    """The two terms of the evidence lower bound, one number a data point, in nats."""
+    """The two terms of the evidence lower bound, one number a data point, in nats.
+
+    Examples
+    --------
+    >>> terms = Elbo(reconstruction=torch.tensor([-3.0]), kl=torch.tensor([1.0]))
+    >>> terms.value, terms.weighted(2)
+    (tensor([-4.]), tensor([-5.]))
+    """
 
     reconstruction: Tensor  #: estimate of E_q log p(x|z), shape (N,)
     kl: Tensor  #: KL(q(z|x) || p(z)), shape (N,), exact
@@ -310,6 +372,17 @@ def elbo(
     ValueError
         If the shapes of noise and encoder output do not fit, or the likelihood is not one number
         a sample and data point.
+
+    Examples
+    --------
+    At the exact posterior the bound is the evidence, here log N(0; 0, 2) at x = 0. The two noises
+    have the second moment 1, as a standard normal has:
+
+    >>> model = LinearGaussian(torch.ones(1, 1), torch.zeros(1), 1.0)
+    >>> x, noise = torch.zeros(1, 1), torch.tensor([[[1.0]], [[-1.0]]])
+    >>> bound = elbo(x, model.diagonal_posterior, model.decode, model.log_likelihood, noise)
+    >>> bound.value, model.log_evidence(x)
+    (tensor([-1.2655]), tensor([-1.2655]))
     """
     mean, log_std = encoder(data)
     _check_noise(noise, mean)
@@ -329,6 +402,16 @@ def log_weights(
 
     Their mean over samples estimates the ELBO, and their log-mean-exp
     (:func:`importance_bound`) a tighter bound. Derived in `elbo`.
+
+    Examples
+    --------
+    With the exact posterior every sample has the same weight, the evidence:
+
+    >>> model = LinearGaussian(torch.ones(1, 1), torch.zeros(1), 1.0)
+    >>> x, noise = torch.zeros(1, 1), torch.tensor([[[0.3]], [[-2.0]]])
+    >>> log_weights(x, model.diagonal_posterior, model.decode, model.log_likelihood, noise)
+    tensor([[-1.2655],
+            [-1.2655]])
     """
     mean, log_std = encoder(data)
     _check_noise(noise, mean)
@@ -348,6 +431,11 @@ def importance_bound(weights: Tensor) -> Tensor:
 
     For the log weights of :func:`log_weights` its expectation lies between the ELBO (K = 1) and
     log p(x), and grows with K. Derived in `elbo` (Burda et al. 2016).
+
+    Examples
+    --------
+    >>> importance_bound(torch.tensor([0.0, 3.0]).log())  # log((0 + 3) / 2)
+    tensor(0.4055)
     """
     if weights.ndim == 0 or weights.shape[0] == 0:
         raise ValueError(
@@ -377,6 +465,17 @@ class LinearGaussian:
     ------
     ValueError
         If shapes disagree or the variance is not positive.
+
+    Examples
+    --------
+    z and the noise have variance 1 each, so x has variance 2, and half of x comes from z:
+
+    >>> model = LinearGaussian(torch.ones(1, 1), torch.zeros(1), 1.0)
+    >>> model.log_evidence(torch.zeros(1, 1))  # -log(2 pi 2) / 2
+    tensor([-1.2655])
+    >>> mean, covariance = model.posterior(torch.tensor([[4.0]]))
+    >>> mean, covariance
+    (tensor([[2.]]), tensor([[0.5000]]))
     """
 
     weight: Tensor

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ganlib.lab.figure import widget
 from ganlib.studies import keys
-from tools.reach import Project
+from tools.reach import FIRST_PARAGRAPH, Project, code_of
 from tools.sources import ROOT, chapters, code_cells
 
 TREE = {
@@ -168,3 +169,82 @@ def test_a_studys_rows_hang_on_what_a_sweep_reaches() -> None:
     harmless = {"__init__.py", "lab/__init__.py", "checkpoint.py", "inspection.py"}
     left_out = {str(path.relative_to(package)) for path in reached - listed}
     assert left_out == harmless
+
+
+MODULE = '''"""A module.
+
+More of it.
+"""
+
+def double(x):
+    """Twice a number.
+
+    Examples
+    --------
+    >>> double(2)
+    4
+    """
+    return x + x  # no product
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("More of it.", "Less of it.", False),
+        (">>> double(2)\n    4", ">>> double(3)\n    6", False),
+        ("  # no product", "", False),
+        ("(x):", "(\n    x,\n):", False),
+        ("A module.", "A small module.", True),
+        ("Twice a number.", "A number, twice.", True),
+        ("x + x", "2 * x", True),
+        ("return", "'said again'\n    return", True),
+        ("(x):", "(x=1):", True),
+    ],
+)
+def test_of_a_module_counts_what_it_does(old: str, new: str, counts: bool) -> None:
+    assert old in MODULE
+    assert (code_of(MODULE) != code_of(MODULE.replace(old, new))) is counts
+
+
+def test_text_that_is_no_python_counts_as_it_is() -> None:
+    assert code_of("def (") == "def ("
+
+
+@pytest.mark.parametrize(
+    ("code", "whole"),
+    [
+        ("from ganlib import losses", False),
+        ("from ganlib import losses\nlosses.__doc__", True),
+        ("import inspect\nfrom ganlib import losses\ninspect.getsource(losses.x)", True),
+        ("import inspect\ninspect.getdoc(print)", True),
+        ("from inspect import getsource as g\ng(print)", True),
+        ("from ganlib import losses\nhelp(losses.minimax)", True),
+        ("from ganlib import losses\nlosses.minimax?", True),
+        ("from ganlib import reads", True),
+        ("from ganlib import deep", False),
+        ("a syntax error", True),
+    ],
+)
+def test_where_text_is_read_every_character_counts(
+    code: str, whole: bool, project: Project
+) -> None:
+    path = project.root / "ganlib" / "reads.py"
+    path.write_text("import inspect\ndef f(x): return inspect.getsource(x)\n")
+    project = Project(project.root)
+    assert project.read_as_text([code], project.reached([code])) is whole
+
+
+def test_the_library_reads_the_first_paragraph_of_documentation_alone() -> None:
+    project = Project(ROOT)
+    reading = {name for name, s in project.sources.items() if s.words & FIRST_PARAGRAPH}
+    assert {name for name in reading if name.startswith("ganlib")} == {"ganlib.lab.figure.widget"}
+
+    def shown() -> None:
+        """One
+        paragraph.
+
+        Another.
+        """
+
+    assert widget._first_paragraph(shown) == "One paragraph."

@@ -147,7 +147,8 @@ def offer_notebook(
         return
     target = Path(app.outdir, "_sources", f"{pagename}.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    offered = download.readable(nbformat.read(notebook, as_version=4))
+    executed = nbformat.read(notebook, as_version=4)
+    offered = download.offered(executed, pagename, repository())
     target.write_text(nbformat.writes(offered) + "\n", encoding="utf-8")
     context["ipynb_source"] = f"{pagename}.ipynb"
 

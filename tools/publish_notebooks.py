@@ -2,7 +2,7 @@
 
     REPOSITORY=https://github.com/owner/name python -m tools.publish_notebooks [--push]
 
-Each notebook gets one first cell that installs ganlib from the very commit it was built from.
+Each notebook's first cell installs ganlib from the very commit it was built from.
 Without --push the branch's files are only written, to ``build/notebook-branch``.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import nbformat
 
+from tools import download
 from tools.book_extension import NOTEBOOK_BRANCH, repository
-from tools.download import readable
 from tools.execute import NOTEBOOKS
 from tools.sources import BUILD, ROOT, chapters
 
@@ -32,28 +32,20 @@ def git(*arguments: str, folder: Path = ROOT) -> str:
     return done.stdout.strip()
 
 
-def requirement(address: str, commit: str) -> str:
-    """ganlib of one commit, with what the chapters import beside it."""
-    return f"ganlib[notebooks,lab] @ git+{address}@{commit}"
-
-
-def install_line(address: str, commit: str) -> str:
-    return f'%pip install --quiet "{requirement(address, commit)}"'
-
-
 def write(address: str, commit: str, target: Path = BRANCH, notebooks: Path = NOTEBOOKS) -> int:
     """Write the branch's files; returns how many notebooks there are."""
     shutil.rmtree(target, ignore_errors=True)
     count = 0
     for page in chapters():
-        notebook = readable(nbformat.read(notebooks / f"{page.name}.ipynb", as_version=4))
-        first = nbformat.v4.new_code_cell(install_line(address, commit), id="install")
-        notebook.cells.insert(0, first)
+        executed = nbformat.read(notebooks / f"{page.name}.ipynb", as_version=4)
+        notebook = download.offered(executed, page.name, address, commit)
         path = target / f"{page.name}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)
         count += 1
-    (target / "requirements.txt").write_text(f"{requirement(address, commit)}\njupyterlab\n")
+    (target / "requirements.txt").write_text(
+        f"{download.requirement(address, commit)}\njupyterlab\n"
+    )
     (target / "README.md").write_text(
         f"Generated from {address} at {commit}; do not edit. The sources are on the main branch.\n"
     )

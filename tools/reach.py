@@ -6,11 +6,17 @@ function counts, and so does the data of a package (the scripts of ``ganlib.lab`
 load their modules on first use, as ``ganlib`` does, are followed by the names that are asked of
 them. Where the source does not tell (a package handed on as a value, ``importlib``, ``exec``,
 a shell command), everything counts.
+
+Of a module its code counts: no comment, no layout, and of documentation the first paragraph alone,
+which :func:`ganlib.lab.interact` shows. Where a cell or a module that it reaches reads source or
+documentation (``help``, ``__doc__``, ``inspect.getsource``), every character does.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +30,17 @@ TOPS = ("ganlib", "exercises", "tools")  # folders from which code of this proje
 EVERYTHING = "*"  # stands for all modules; "ganlib.lab.*" for that package's
 DYNAMIC = {"__import__", "eval", "exec", "get_ipython", "import_module", "run_module", "run_path"}
 PLAIN = {"__doc__", "__file__", "__name__", "__version__"}  # of a package: they load nothing
+#: what shows a reader the text of a module, beyond what its code does
+READERS = {
+    "__doc__",
+    "findsource",
+    "getcomments",
+    "getsource",
+    "getsourcelines",
+    "help",
+    "linecache",
+}
+FIRST_PARAGRAPH = {"getdoc"}  # in ganlib: tests/test_reach.py holds it to that
 MAIN = re.compile(r"-m\s+([\w.]+)")  # python -m
 
 
@@ -47,6 +64,30 @@ def _running(tree: ast.AST) -> Iterable[ast.AST]:
         else:
             yield node
             yield from _running(node)
+
+
+@functools.cache
+def code_of(text: str) -> str:
+    """What running a module depends on: its syntax tree, of documentation the first paragraphs.
+
+    Text that is no Python stays as it is.
+    """
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return text
+    for node in ast.walk(tree):
+        if isinstance(getattr(node, "body", None), list):
+            node.body = [_shortened(each) for each in node.body]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _shortened(node: ast.stmt) -> ast.stmt:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        said = node.value.value
+        if isinstance(said, str):
+            node.value.value = " ".join(inspect.cleandoc(said).split("\n\n")[0].split())
+    return node
 
 
 @dataclass
@@ -131,6 +172,12 @@ class Source:
         return False
 
     @cached_property
+    def words(self) -> set[str]:
+        """Every name and attribute that is used or imported."""
+        imported = {part for base, name, _ in self.imports for part in (base, name) if part}
+        return imported | {word for chain in self.chains for word in chain}
+
+    @cached_property
     def programs(self) -> set[str]:
         """Modules that are run by ``python -m``, as one text or as arguments in a row."""
         found = {name for text in _constants(self.tree) for name in MAIN.findall(text)}
@@ -169,6 +216,7 @@ class Project:
     packages: dict[str, Path] = field(default_factory=dict)  # dotted name -> folder
     sources: dict[str, Source] = field(default_factory=dict)
     _bound: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    _named: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for top in TOPS:
@@ -296,11 +344,28 @@ class Project:
         while waiting:
             for name in self.within(waiting.pop()) - seen:
                 seen.add(name)
-                waiting |= self.named(self.sources[name])
+                if name not in self._named:
+                    self._named[name] = self.named(self.sources[name])
+                waiting |= self._named[name]
         files = {self.modules[name] for name in seen}
         for name in seen & set(self.packages):
             files |= self.data(name)
         return sorted(files)
+
+    def read_as_text(self, texts: Iterable[str], files: Iterable[Path]) -> bool:
+        """Whether cells, or the modules that they reach, read source or documentation."""
+        try:
+            cells = Source("\n".join(TransformerManager().transform_cell(text) for text in texts))
+            if cells.words & (READERS | FIRST_PARAGRAPH):
+                return True
+        except SyntaxError:
+            return True
+        reached = set(files)
+        return any(
+            source.words & READERS
+            for name, source in self.sources.items()
+            if name.startswith("ganlib.") and self.modules[name] in reached
+        )
 
     def data(self, package: str) -> set[Path]:
         """A package's files that are no modules; a top package leaves those of the ones below."""

@@ -38,6 +38,7 @@ LEFT_OUT = {"book/back/bibliography", "book/back/errata"}
 #: pages that name much and explain little, or ask, come after those that explain
 WEIGHT = {
     "book/index": 0.6,
+    "book/back/api": 0.4,
     "book/back/glossary": 0.5,
     "book/back/results": 0.6,
     "book/back/teaching": 0.4,

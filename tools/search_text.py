@@ -33,6 +33,8 @@ SKIPPED = (
     nodes.image,
     nodes.literal_block,
     nodes.raw,
+    nodes.rubric,
+    addnodes.desc_signature,
     addnodes.glossary,
     predict_answer,
     solution_node,

@@ -16,7 +16,7 @@ import jupytext
 import yaml
 from nbformat import NotebookNode
 
-from tools.reach import Project
+from tools.reach import Project, code_of
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"  # what is made on the way
@@ -94,22 +94,30 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
+def _file_digest(path: Path, whole: bool) -> str:
+    if whole or path.suffix != ".py":
+        return _digest(path.read_bytes())
+    return _digest(code_of(path.read_text(encoding="utf-8")).encode())
+
+
 def execution_parts(page: Page, project: Project) -> dict[str, str]:
     """What the outputs of a chapter depend on, by name: its code, not its prose, and the rest.
 
     The rest is the Python version, the data folder, the pinned packages, and those files of the
-    project that the code can reach.
+    project that the code can reach; of a module its code (:mod:`tools.reach`).
     """
     cells = code_cells(page.notebook())
+    texts = [cell.source for cell in cells]
     code = json.dumps([(cell.source, cell.metadata.get("tags", [])) for cell in cells])
-    files = project.reached([cell.source for cell in cells])
+    files = project.reached(texts)
     lock = page.root / "requirements.txt"
+    whole = project.read_as_text(texts, files)
     return {
         "its code": _digest(code.encode()),
         "Python": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "GANLIB_DATA": os.environ.get("GANLIB_DATA", ""),
         **{
-            path.relative_to(page.root).as_posix(): _digest(path.read_bytes())
+            path.relative_to(page.root).as_posix(): _file_digest(path, whole)
             for path in [lock, *files]
             if path.is_file()
         },

@@ -122,6 +122,15 @@ def start(module: Module) -> Running:
     ------
     ModuleNotFoundError
         If wasmtime, which the extra ``lab`` installs, is not there.
+
+    Examples
+    --------
+    >>> module = compile_functions({"double": (lambda x: 2 * x, [torch.zeros(3)])})
+    >>> double = start(module).functions["double"]
+    >>> double.inputs["x"][...] = [1, 2, 3]
+    >>> double.run()
+    >>> double.outputs["result"]
+    array([2., 4., 6.], dtype=float32)
     """
     if importlib.util.find_spec("wasmtime") is None:
         raise ModuleNotFoundError(

@@ -82,6 +82,12 @@ class Conditional(_Conditioned):
         When called with class numbers outside 0, ..., classes - 1, or not one a sample.
     TypeError
         For an embedding that takes class numbers.
+
+    Examples
+    --------
+    >>> generator = Conditional(mlp(2 + 8, 16, 2), classes=8)
+    >>> generator(torch.zeros(3, 2), torch.tensor([0, 1, 7])).shape
+    torch.Size([3, 2])
     """
 
     def __init__(
@@ -116,6 +122,12 @@ class JoinedFeatures(_Conditioned):
         From features and row, (N, F + width), to one raw output each.
     classes, embedding
         As for :class:`Conditional`; errors too.
+
+    Examples
+    --------
+    >>> critic = JoinedFeatures(mlp(2, 16, 4), mlp(4 + 8, 1), classes=8)
+    >>> critic(torch.zeros(3, 2), torch.tensor([0, 1, 7])).shape
+    torch.Size([3, 1])
     """
 
     def __init__(
@@ -149,6 +161,13 @@ class Projection(_Conditioned):
         As for :class:`Conditional`; errors too.
     embedding
         From rows to directions (N, F).
+
+    Examples
+    --------
+    >>> embedding = torch.nn.Linear(8, 4, bias=False)
+    >>> critic = Projection(mlp(2, 16, 4), mlp(4, 1), classes=8, embedding=embedding)
+    >>> critic(torch.zeros(3, 2), torch.tensor([0, 1, 7])).shape
+    torch.Size([3, 1])
     """
 
     def __init__(

@@ -33,6 +33,12 @@ def dcgan_generator(
     ------
     ValueError
         For a size that is no such product.
+
+    Examples
+    --------
+    >>> images = dcgan_generator(latent=8, width=4)(torch.zeros(2, 8))
+    >>> images.shape
+    torch.Size([2, 1, 28, 28])
     """
     base, levels = _levels(size)
 
@@ -66,6 +72,12 @@ def dcgan_discriminator(
     normalisation after all but the first; ``normalise=False`` leaves it out, as a penalty on
     gradients needs it. ``outputs=100`` gives as many features in place of the one output, for a
     conditional head (:mod:`ganlib.networks.conditional`).
+
+    Examples
+    --------
+    >>> critic = dcgan_discriminator(size=32, channels=3, width=4)
+    >>> critic(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 1])
     """
     base, levels = _levels(size)
 

@@ -28,6 +28,13 @@ def latent_shape(generator: nn.Module, size: int | None = None) -> tuple[int, ..
     ------
     ValueError
         If it cannot be read off; then pass ``latent=`` where this was called from.
+
+    Examples
+    --------
+    >>> latent_shape(mlp(2, 8, 2))
+    (2,)
+    >>> latent_shape(torch.nn.ConvTranspose2d(100, 64, 4))
+    (100, 1, 1)
     """
     says: int | None = getattr(generator, "latent_size", None)
     if says is not None:

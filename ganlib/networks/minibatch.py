@@ -32,6 +32,14 @@ class MinibatchDiscrimination(nn.Module):
     ------
     ValueError
         At a call, for a batch above ``group`` that is no multiple of it; a smaller one is a group.
+
+    Examples
+    --------
+    Two equal samples are at distance 0: each kernel adds exp(0) = 1 to each.
+
+    >>> layer = MinibatchDiscrimination(3, kernels=2)
+    >>> layer(torch.ones(2, 3))[:, 3:].tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
     """
 
     def __init__(self, features: int, kernels: int = 8, depth: int = 4, *, group: int = 16) -> None:

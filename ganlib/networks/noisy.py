@@ -43,6 +43,14 @@ class Dropout(_Noisy):
         At least 0 and below 1, else a ValueError.
     seed
         Of its stream; drawn from torch's generator where None, another for each layer.
+
+    Examples
+    --------
+    >>> layer = Dropout(0.5, seed=0)
+    >>> layer(torch.ones(1000)).unique()
+    tensor([0., 2.])
+    >>> layer.eval()(torch.ones(3))
+    tensor([1., 1., 1.])
     """
 
     def __init__(self, rate: float = 0.5, *, seed: int | None = None) -> None:
@@ -62,7 +70,16 @@ class Dropout(_Noisy):
 
 
 class GaussianNoise(_Noisy):
-    """Adds Gaussian noise of its own in training mode; arguments as for :func:`noisy`."""
+    """Adds Gaussian noise of its own in training mode; arguments as for :func:`noisy`.
+
+    Examples
+    --------
+    >>> layer = GaussianNoise(0.5, seed=0)
+    >>> round(layer(torch.zeros(10_000, 1)).std().item(), 1)
+    0.5
+    >>> layer.eval()(torch.ones(1, 2))
+    tensor([[1., 1.]])
+    """
 
     def __init__(self, std: Rate, *, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -106,5 +123,14 @@ def noisy(discriminator: nn.Module, std: Rate, *, seed: int | None = None) -> nn
         more with several critic steps): ``linear(0.1, over=3 * 6000)`` dies away over 6,000 steps.
     seed
         As for :class:`Dropout`.
+
+    Examples
+    --------
+    >>> critic = noisy(mlp(2, 8, 1), 0.1, seed=0)
+    >>> x = torch.zeros(4, 2)
+    >>> torch.equal(critic(x), critic(x))  # another noise at each call
+    False
+    >>> torch.equal(critic.eval()(x), critic(x))
+    True
     """
     return _WithNoise(GaussianNoise(std, seed=seed), discriminator)

@@ -17,12 +17,25 @@ Built = TypeVar("Built")
 
 
 def leaky_relu() -> nn.Module:
-    """LeakyReLU with the slope 0.2 that GAN papers use since DCGAN (Radford et al. 2016)."""
+    """LeakyReLU with the slope 0.2 that GAN papers use since DCGAN (Radford et al. 2016).
+
+    Examples
+    --------
+    >>> leaky_relu()(torch.tensor([-1.0, 1.0]))
+    tensor([-0.2000,  1.0000])
+    """
     return nn.LeakyReLU(0.2)
 
 
 def seeded(build: Callable[[], Built], seed: int) -> Built:
-    """Call ``build`` with torch seeded by ``seed``; torch's generators are left as they were."""
+    """Call ``build`` with torch seeded by ``seed``; torch's generators are left as they were.
+
+    Examples
+    --------
+    >>> first, again = (seeded(lambda: torch.nn.Linear(2, 1), 0) for _ in range(2))
+    >>> torch.equal(first.weight, again.weight)
+    True
+    """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         return build()
@@ -47,6 +60,14 @@ def mlp(
         [-1, 1]. None, the default, leaves the output raw.
     seed
         Decides the initial weights; torch's global generator is left as it was.
+
+    Examples
+    --------
+    >>> network = mlp(2, 64, 1)
+    >>> network(torch.zeros(5, 2)).shape
+    torch.Size([5, 1])
+    >>> sum(weight.numel() for weight in network.parameters())  # 2 * 64 + 64 + 64 + 1
+    257
     """
     if len(sizes) < 2 or any(not isinstance(size, int) or size < 1 for size in sizes):
         raise ValueError(
@@ -77,6 +98,12 @@ class Maxout(nn.Module):
     ------
     ValueError
         For a width or a number of pieces below 1.
+
+    Examples
+    --------
+    >>> layer = Maxout(2, 3, pieces=4)
+    >>> layer(torch.zeros(5, 2)).shape
+    torch.Size([5, 3])
     """
 
     def __init__(self, inputs: int, outputs: int, pieces: int = 5) -> None:
@@ -107,6 +134,12 @@ def redrawn(network: nn.Module, draw: Callable[[Tensor], object], *, seed: int =
     ------
     ValueError
         For a network without linear layers.
+
+    Examples
+    --------
+    >>> network = redrawn(mlp(2, 8, 1), torch.nn.init.zeros_)
+    >>> network(torch.ones(1, 2)).item()
+    0.0
     """
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     if not layers:

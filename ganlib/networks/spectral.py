@@ -95,6 +95,16 @@ def spectral_norm(module: nn.Module, *, epsilon: float = 1e-12, iterations: int 
     ------
     ValueError
         If the module has no such layer, or one that is normalised already.
+
+    Examples
+    --------
+    The largest singular value of diag(3, 1) is 3:
+
+    >>> layer = torch.nn.Linear(2, 2, bias=False)
+    >>> layer.weight.data = torch.diag(torch.tensor([3.0, 1.0]))
+    >>> network = spectral_norm(torch.nn.Sequential(layer), iterations=50)
+    >>> network(torch.tensor([[3.0, 0.0]])).tolist()
+    [[3.0, 0.0]]
     """
     check_count(iterations, "iterations", 0)
     layers = [m for m in module.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))]

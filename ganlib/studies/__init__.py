@@ -116,6 +116,23 @@ def sweep(
         If another study is writing to the table.
     OSError
         If the table cannot be written. What it holds stays.
+
+    Examples
+    --------
+    >>> from ganlib.data import ring
+    >>> from ganlib.networks import mlp
+    >>> from ganlib.training import sample
+    >>> def ring_gan(seed, hidden=8):
+    ...     generator = mlp(2, hidden, 2, seed=seed)
+    ...     return generator, mlp(2, hidden, 1, seed=seed + 1), ring()
+    >>> def measure(generator):
+    ...     return {"std": sample(generator, 100).std().item()}
+    >>> settings = [{"hidden": 8}, {"hidden": 16}]
+    >>> table = sweep(ring_gan, settings, range(2), measure=measure, steps=5, engine="fit")
+    >>> table["hidden"].tolist(), table["seed"].tolist()
+    ([8, 8, 16, 16], [0, 1, 0, 1])
+    >>> ENGINES
+    ('exact', 'fast', 'batched', 'fit')
     """
     if isinstance(settings, Mapping):
         raise TypeError("settings is one dict; pass a list of them, such as [{}] for one setting")

@@ -34,7 +34,14 @@ UNSEEN = ("", "authors", "venue", "authors, venue")
 
 @dataclass(frozen=True)
 class Variant:
-    """One line of the zoo."""
+    """One line of the zoo.
+
+    Examples
+    --------
+    >>> first = variants()[0]
+    >>> isinstance(first, Variant), first.name, first.year, first.built
+    (True, 'GAN', 2014, True)
+    """
 
     name: str
     year: int  #: of the reference's publication
@@ -60,6 +67,16 @@ def read(row: Mapping[str, str]) -> Variant:
     ------
     ValueError
         For a field that is empty or has a value that is not allowed.
+
+    Examples
+    --------
+    >>> row = {name: str(value) for name, value in vars(variants()[0]).items()}
+    >>> read({**row, "lecture": "", "changes": "nothing"})
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
+    >>> sorted(CHANGES)[:2], sorted(BOOK)[:2], UNSEEN[0]
+    (['architecture', 'constraint'], ['derived', 'library'], '')
     """
     name = row["name"]
     for field, allowed in (("changes", CHANGES), ("book", BOOK), ("unseen", UNSEEN)):
@@ -77,7 +94,13 @@ def read(row: Mapping[str, str]) -> Variant:
 
 
 def variants() -> list[Variant]:
-    """All variants, in the order of the file."""
+    """All variants, in the order of the file.
+
+    Examples
+    --------
+    >>> {variant.name for variant in variants()} >= {"GAN", "WGAN-GP", "DCGAN"}
+    True
+    """
     text = files(__name__).joinpath("variants.csv").read_text(encoding="utf-8")
     return [read(row) for row in csv.DictReader(text.splitlines())]
 
@@ -86,6 +109,12 @@ def tree(found: list[Variant]) -> list[tuple[Variant, int]]:
     """The variants depth first, each with its number of ancestors.
 
     What starts from one variant is ordered by what it changes, then by year.
+
+    Examples
+    --------
+    >>> first, ancestors = tree(variants())[0]
+    >>> first.name, ancestors
+    ('GAN', 0)
     """
     order = list(CHANGES)
 

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from tools.build_site import EXERCISE_PAGES
+from tools.notebook_text import LEFT
 from tools.sources import chapters, code_cells, toc
 
 
@@ -19,11 +20,23 @@ def test_every_page_of_the_contents_is_there(site: Path) -> None:
 @pytest.mark.parametrize("page", chapters(), ids=lambda page: page.name)
 def test_notebook_is_offered_and_ran_from_top_to_bottom(page, site: Path) -> None:  # type: ignore[no-untyped-def]
     path = site / "_sources" / f"{page.name}.ipynb"
-    counts = [
-        c.execution_count for c in code_cells(nbformat.read(path, as_version=4)) if c.source.strip()
-    ]
+    install, *others = code_cells(nbformat.read(path, as_version=4))
+    assert install.id == "install"
+    assert install.execution_count is None
+    counts = [c.execution_count for c in others if c.source.strip()]
     assert counts == list(range(1, len(counts) + 1))
     assert f"{page.name.rsplit('/', 1)[-1]}.ipynb" in (site / f"{page.name}.html").read_text()
+
+
+@pytest.mark.parametrize("page", chapters(), ids=lambda page: page.name)
+def test_an_offered_notebook_reads_as_a_notebook(page, site: Path) -> None:  # type: ignore[no-untyped-def]
+    notebook = nbformat.read(site / "_sources" / f"{page.name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert "%pip install" in notebook.cells[0].source
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            found = LEFT.search(cell.source)
+            assert not found, cell.source[max(0, found.start() - 60) : found.end() + 60]
 
 
 def test_scripts_and_styles_come_from_the_site(site: Path) -> None:

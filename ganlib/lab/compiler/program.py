@@ -63,6 +63,12 @@ def compile_functions(
         For arguments of one name and two shapes, or a name that is no identifier.
     ModuleNotFoundError
         If zig's compiler, which the extra ``lab`` installs, is not there.
+
+    Examples
+    --------
+    >>> module = compile_functions({"double": (lambda x: 2 * x, [torch.zeros(3)])})
+    >>> sorted(module.functions["double"].inputs)
+    ['x']
     """
     program = Program(noise, seldom, recorded)
     with torch.device("cpu"):  # whatever device is the default outside

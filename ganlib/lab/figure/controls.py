@@ -30,6 +30,11 @@ class Slider:
         Move evenly in the logarithm; ``min`` must be above 0.
     label, unit, hint
         What is written beside it; the label is by default the name.
+
+    Examples
+    --------
+    >>> Slider(0.1, 10, log=True, label="step size").log
+    True
     """
 
     min: float
@@ -113,6 +118,11 @@ class Menu:
         The number of the option it starts with, counted from 0.
     label, hint
         What is written beside it; the label is by default the name.
+
+    Examples
+    --------
+    >>> Menu(["minimax", "hinge"], value=1).value
+    1
     """
 
     options: Sequence[str] | Mapping[str, float]
@@ -166,6 +176,11 @@ class Switch:
         Whether it starts on.
     label, hint
         What is written beside it; the label is by default the name.
+
+    Examples
+    --------
+    >>> Switch(True, label="alternating").value
+    True
     """
 
     value: bool = False
@@ -208,6 +223,11 @@ class Noise:
         The first seed, 0 to 2**32 - 1.
     label, hint
         What is written on it; the label is by default "New sample".
+
+    Examples
+    --------
+    >>> Noise((256, 2)).kind
+    'normal'
     """
 
     shape: tuple[int, ...]
@@ -280,6 +300,11 @@ def choose(number: Tensor, results: Sequence[Tensor]) -> Tensor:
         An integer tensor of shape (), 0 to the count of results less 1.
     results
         Tensors whose shapes agree or broadcast.
+
+    Examples
+    --------
+    >>> choose(torch.tensor(1), [torch.zeros(2), torch.ones(2)])
+    tensor([1., 1.])
     """
     require(len(results) > 0, "there is nothing to choose from; pass one tensor an option")
     *others, chosen = results

@@ -57,6 +57,13 @@ class Curve:
         Dashed, whatever the role.
     panel
         The panel it is drawn in, counted from 0.
+
+    Examples
+    --------
+    >>> x = torch.linspace(-1, 1, 5)
+    >>> line = Curve(x, 2 * x, role="theory")
+    >>> line.panel, line.dash
+    (0, False)
     """
 
     x: Tensor
@@ -89,6 +96,11 @@ class Points:
         ``"real"``, ``"fake"``, ``"critic"``, ``"theory"``, ``"accent"`` or ``"ink"``.
     panel
         The panel they are drawn in, counted from 0.
+
+    Examples
+    --------
+    >>> Points(torch.zeros(3), torch.ones(3)).role
+    'fake'
     """
 
     x: Tensor
@@ -122,6 +134,11 @@ class Field:
         The values of the darkest and the lightest colour; by default those that occur.
     panel
         The panel it is drawn in, counted from 0.
+
+    Examples
+    --------
+    >>> Field(torch.zeros(2, 3), (-1, 1, -1, 1)).values.shape
+    torch.Size([2, 3])
     """
 
     values: Tensor
@@ -176,6 +193,11 @@ class Bars:
         ``"real"``, ``"fake"``, ``"critic"``, ``"theory"``, ``"accent"`` or ``"ink"``.
     panel
         The panel they are drawn in, counted from 0.
+
+    Examples
+    --------
+    >>> Bars(torch.tensor([0.25, 0.75]), ["tails", "heads"]).role
+    'real'
     """
 
     values: Tensor

@@ -30,6 +30,11 @@ class Panel:
         Above the panel.
     aspect
         Width over height; None leaves it to the page.
+
+    Examples
+    --------
+    >>> Panel(x="$x$", y=("density", 0, 1)).y
+    ('density', 0, 1)
     """
 
     x: Axis = ""
@@ -72,6 +77,11 @@ class Figure:
     name
         Its name in addresses: lower-case letters, digits and hyphens. By default made from the
         title or the function's name.
+
+    Examples
+    --------
+    >>> Figure(title="A line", panels=[Panel(x="$x$")], numbers={"height": ("m", ".1f")}).title
+    'A line'
     """
 
     title: str = ""

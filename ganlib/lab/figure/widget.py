@@ -51,6 +51,15 @@ def interact(
         For an operation that cannot be compiled; the message names it and its line.
     ValueError, TypeError
         For controls that are not the function's parameters, or a result that is no figure.
+
+    Examples
+    --------
+    >>> x = torch.linspace(-1, 1, 5)
+    >>> def figure(slope):
+    ...     return {"line": Curve(x, slope * x), "at the end": slope * 1.0}
+    >>> shown = interact(figure, Figure(alt="A line through 0."), slope=(-2, 2))
+    >>> shown.evaluate(slope=1.5)["at the end"]
+    1.5
     """
     return Interact(function, figure or Figure(), controls)
 
