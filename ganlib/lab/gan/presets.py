@@ -155,6 +155,7 @@ PRESETS: dict[str, Preset] = {
             "pairs": Trial("D sees two", {"pack": 2}, 1000, _all_eight),
             "equal": Trial("equal rates", {"rate_d": 1e-3}, 1000, _all_eight),
         },
+        arrows=10.0,
     ),
     "packing": Preset(
         "Packing",
