@@ -117,11 +117,12 @@ def late_script(kind: str, minified: Minifier = str, minified_css: Minifier = st
     files = _Files({})
     files.joined(bundle.entry)
     text = files.joined(bundle.late)
-    made, shared = files.exports[bundle.late], _record(files.shared())
+    made, shared = _record({"css", *files.exports[bundle.late]}), _record(files.shared())
     style = json.dumps(minified_css(_styles(kind)[1]))
     return minified(
         f"ganlibLive.widget({json.dumps(kind)}, {json.dumps(late_digest(kind))}, (given) => {{\n"
-        f'"use strict";\nconst {shared} = given, css = {style};\n{text}\nreturn {_record({"css", *made})};\n}});\n'
+        f'"use strict";\nconst {shared} = given, css = {style};\n{text}\n'
+        f"return {made};\n}});\n"
     )
 
 

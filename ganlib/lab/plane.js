@@ -127,9 +127,9 @@ export class Key {
     this.line = make("span", { className: "lab-line" });
     this.scale = make("p", {}, this.what, this.low, make("span", { className: "lab-ramp" }), this.high, this.line);
     this.shaft = document.createElementNS(SVG, "path");
-    const arrow = document.createElementNS(SVG, "svg");
+    const arrow = this.arrow = document.createElementNS(SVG, "svg");
     arrow.setAttribute("aria-hidden", "true");
-    for (const [name, value] of Object.entries({ width: 60, height: 12 })) arrow.setAttribute(name, value);
+    arrow.setAttribute("height", 12);
     arrow.append(this.shaft);
     this.pull = make("span");
     this.arrows = make("p", { className: "lab-pull" }, arrow, this.pull);
@@ -155,6 +155,7 @@ export class Key {
     let round = 10 ** Math.floor(Math.log10(54 / (factor * unit)));
     round *= [5, 2, 1].find((m) => m * round * factor * unit <= 54) ?? 1;
     const end = round * factor * unit + 2;
+    this.arrow.setAttribute("width", Math.ceil(end + 2));
     this.shaft.setAttribute("d", `M2 6H${end.toFixed(1)}m-5-4l5 4-5 4`);
     this.write(this.pull, `pull of ${small(round)} (\u00d7 ${factor}) \u00b7 mean pull ${small(mean)}, of ${count} samples`);
   }
