@@ -1,4 +1,4 @@
-"""A page with two laboratories and the laboratory's own, from file://, and what a reader does there."""
+"""A page with two laboratories, and the laboratory's own; what a reader does there."""
 
 from __future__ import annotations
 

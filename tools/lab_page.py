@@ -26,7 +26,7 @@ see every part of a step, turn every knob, share what you set. From the book GAN
 <style>
 body {{ margin: 0; background: #fbfcfd; color: #1f2328; font-family: system-ui, sans-serif; }}
 html[data-theme="dark"] body {{ background: #1a1f26; color: #e4e8ed; }}
-.ganlib-still, .ganlib-failed, noscript {{ display: block; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }}
+.ganlib-still, .ganlib-failed, noscript {{ display: block; max-width: 50rem; margin: 2rem auto; }}
 .ganlib-still img {{ max-width: 100%; height: auto; }}
 .ganlib-live[data-live="yes"] > .ganlib-still {{ display: none; }}
 @media print {{
@@ -38,7 +38,7 @@ html[data-theme="dark"] body {{ background: #1a1f26; color: #e4e8ed; }}
 <body>
 <main data-stage="{home}">
 {laboratory}
-<noscript>The laboratory needs a script. <a href="{home}">GANs: Proof and Play</a>, the book, does not.</noscript>
+<noscript>It trains where scripts may run. <a href="{home}">GANs: Proof and Play</a></noscript>
 </main>
 </body>
 </html>

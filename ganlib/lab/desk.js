@@ -35,9 +35,9 @@ export class Desk {
       const box = this.boxes[name] = make("input", { type: "checkbox", onchange: () => lab.show(name, box.checked) });
       return { ...mark, label: make("label", {}, box, label) };
     }));
-    const [factors, factor] = lab.stage.menu("length", FACTORS.map((f) => `\u00d7 ${f}`), (i) => lab.show("arrows", true, FACTORS[i]));
-    this.factors = factors;
-    list.children[3].append(factor);
+    [this.factors] = lab.stage.menu("", FACTORS.map((f) => `\u00d7 ${f}`), (i) => lab.show("arrows", true, FACTORS[i]));
+    this.factors.setAttribute("aria-label", "Length of the arrows");
+    list.children[3].append(this.factors);
     this.change = make("input", { type: "checkbox", onchange: () => lab.show("change", this.change.checked) });
     list.append(make("li", {}, make("label", {}, this.change, "after a D step, what it changed")));
     list.setAttribute("aria-label", "Shown on the plane");

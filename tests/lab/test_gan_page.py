@@ -311,7 +311,8 @@ def test_a_link_brings_the_settings_back(visit: Open) -> None:
 
 
 def test_what_is_wrong_in_a_link_is_said_and_left_out(visit: Open) -> None:
-    bad = "#lab.one=preset:nothing;rate_d:99;latent:2.5;spin:1;loss:hinge;drawn:1,2,3;b.pack:2&lab.three=x"
+    bad = "#lab.one=preset:nothing;rate_d:99;latent:2.5;spin:1;loss:hinge;drawn:1,2,3;b.pack:2"
+    bad += "&lab.three=x"
     page = visit(bad)
     note = lab(page).locator(".lab-note").inner_text()
     for wrong in ("preset nothing", "rate_d 99", "latent 2.5", "spin 1", "drawn 1,2,3", "b.pack"):
@@ -548,7 +549,7 @@ def test_arrows_have_their_true_length(visit: Open) -> None:
     rest(page)
     page.wait_for_timeout(100)
     for factor in (10.0, 100.0):
-        lab(page).get_by_label("length").select_option(f"\u00d7 {factor:g}")
+        lab(page).get_by_label("Length of the arrows").select_option(f"\u00d7 {factor:g}")
         said = re.match(r"pull of ([\d.]+) \(\u00d7 ([\d.]+)\)", key.inner_text().strip())
         assert said is not None
         assert float(said[2]) == factor

@@ -236,8 +236,8 @@ PRESETS: dict[str, Preset] = {
         "Saturation",
         "A strong D and the minimax loss. After 100 steps the gradient that reaches a sample is "
         "below 0.01 on average, and no mode is covered, in {itself.held} runs.",
-        "read the strongest pull after 100 steps. Arrows are drawn at their true length, up to a "
-        "limit: can you see one? Then change the loss to non-saturating, reset, and read it again. "
+        "read the strongest pull after 100 steps. Arrows are drawn at their true length: can you "
+        "see one? Then change the loss to non-saturating, reset, and read it again. "
         "How many times longer?",
         "Minimax: strongest pull {itself.strongest} ({itself.strongest_range}), mean "
         "{itself.pull} ({itself.pull_range}). Non-saturating: strongest {none.strongest} "

@@ -177,10 +177,8 @@ def _formulas(objective: Objective) -> list[str]:
         return cost.subs(losses.critic_output, sp.Symbol(f"s({what})"))
 
     costs = (on(of.on_real, "x") + on(of.on_fake, "G"), on(of.of_generator, "G"))
-    return [
-        sp.sstr(cost).replace("**2", "\u00b2").replace("*", "").replace("-", "\u2212")
-        for cost in costs
-    ]
+    plain = str.maketrans({"*": "", "-": "\u2212"})
+    return [sp.sstr(cost).replace("**2", "\u00b2").translate(plain) for cost in costs]
 
 
 def _spec(preset: str) -> dict[str, Any]:
