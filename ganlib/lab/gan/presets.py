@@ -198,8 +198,8 @@ PRESETS: dict[str, Preset] = {
         "Oscillation",
         "The settings of the collapse, with an eye on time. Within 1,000 steps the share of "
         "high-quality samples reaches 30 % and falls below 10 % again in {itself.held} runs.",
-        "slow motion, and the high-quality share. Then set the rate of D to 0.001: do the samples "
-        "still come and go?",
+        "set the speed to 4 steps a second, and follow the high-quality share. Then set the rate "
+        "of D to 0.001: do the samples still come and go?",
         "At equal rates they came and went in {equal.held} runs, and at the end {equal.quality} "
         "were of high quality ({equal.quality_range}); with the slow D {itself.quality} "
         "({itself.quality_range}). A featureless disc has {disc.quality}, a perfect sampler "
