@@ -128,7 +128,7 @@ def visit(chromium: Any, page_file: Path) -> Iterator[Open]:
         context = chromium.new_context(viewport={"width": width, "height": height}, **media)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
         page.add_init_script(SPY)
