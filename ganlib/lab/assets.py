@@ -43,7 +43,7 @@ _NAME = re.compile(
 )
 _LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 # live.css: what all widgets need, controls and charts, the laboratory, what of it comes late.
-_SECTION = re.compile(r"^(?=/\* (?:controls|laboratory|late) \*/$)", re.MULTILINE)
+_SECTION = re.compile(r"^/\* (controls|laboratory|late) \*/\n", re.MULTILINE)
 
 
 def body(kind: str, minified: Minifier = str, *, whole: bool = True) -> str:
@@ -87,11 +87,13 @@ def css(kind: str) -> str:
 
 def _styles(kind: str) -> tuple[str, str]:
     """The style sheet of the first picture, and that of what comes late."""
-    text = (_FOLDER / "live.css").read_text(encoding="utf-8")
-    parts = [part for part in _SECTION.split(text) if part.strip()]
-    ground, controls, laboratory, late = [*parts, "", "", ""][:4]
+    ground, *rest = _SECTION.split((_FOLDER / "live.css").read_text(encoding="utf-8"))
+    part = dict.fromkeys(("controls", "laboratory", "late"), "")
+    part |= dict(zip(rest[::2], rest[1::2], strict=True))
     _bundle(kind)
-    return (ground + laboratory, controls + late) if kind == "gan" else (ground + controls, "")
+    if kind == "gan":
+        return ground + part["laboratory"], part["controls"] + part["late"]
+    return ground + part["controls"], ""
 
 
 def module(kind: str) -> str:
