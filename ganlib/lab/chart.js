@@ -53,12 +53,10 @@ export class Chart extends Plot {
   }
 
   grid(c) {
-    const { y } = this.area;
     if (!this.filled)
       this.rules(c, this.groups.length ? [] : this.xticks.map(([v]) => v),
         this.yticks.map(([v]) => v), { strokeStyle: this.colour("grid") });
-    if (!this.groups.length) this.axes(c);
-    else if (y[0] < 0 && y[1] > 0) this.rules(c, [], [0], { strokeStyle: this.colour("axis") });
+    this.axes(c, !this.groups.length);
   }
 
   frame(c) {
@@ -169,15 +167,13 @@ const SWATCHES = {
 };
 Object.assign(SWATCHES, { lines: SWATCHES.curve, rule: SWATCHES.curve });
 
-// What the marks mean: items {kind, role, dash, label} or, for a field, {kind, label, range}; the
-// colours of a ramp are those of the style.
+// What the marks mean: items {kind, role, dash, label} or, for a field, {kind, label, range}.
 export function legend(items) {
   return make("ul", { className: "live-legend" }, ...items.map((item) => {
     const { kind, role = "ink", dash, label, range } = item;
     const swatch = make("span", { className: "live-swatch", "aria-hidden": "true" });
     const entry = make("li", {}, swatch, label);
-    if (kind === "ramp") swatch.classList.add("lab-ramp");
-    else if (kind === "field") {
+    if (kind === "field") {
       swatch.style.background = `linear-gradient(90deg, ${CIVIDIS.map((c) => `rgb(${c})`)})`;
       const [low, high] = (range ?? []).map((v) => make("span", {}, decimal(v, 1)));
       entry.replaceChildren(make("span", {}, label), low ?? "", swatch, high ?? "");

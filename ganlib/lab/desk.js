@@ -9,7 +9,7 @@ import { same } from "./link.js";
 const VIEWS = [
   ["real", "data", { kind: "points", role: "real" }],
   ["fake", "generated", { kind: "points", role: "fake" }],
-  ["field", "what D says", { kind: "ramp" }],
+  ["field", "what D says", { kind: "points" }],
   ["arrows", "pull on samples", { kind: "arrows", role: "ink" }],
   ["map", "G\u2019s image of a latent grid", { kind: "lines", role: "fake", dash: [] }],
 ];
@@ -35,6 +35,7 @@ export class Desk {
       const box = this.boxes[name] = make("input", { type: "checkbox", onchange: () => lab.show(name, box.checked) });
       return { ...mark, label: make("label", {}, box, label) };
     }));
+    list.children[2].firstChild.replaceWith(make("span", { className: "lab-ramp", "aria-hidden": "true" }));
     [this.factors] = lab.stage.menu("", FACTORS.map((f) => `\u00d7 ${f}`), (i) => lab.show("arrows", true, FACTORS[i]));
     this.factors.setAttribute("aria-label", "Length of the arrows");
     list.children[3].append(this.factors);

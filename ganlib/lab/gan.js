@@ -127,6 +127,12 @@ class Laboratory {
     this.stage.sync();
   }
 
+  recovered(run) {
+    run.dead = false;
+    this.failure = undefined;
+    this.stage.sync();
+  }
+
   say(text) {
     this.said = text;
     this.stage.sync();

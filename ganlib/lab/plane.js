@@ -9,6 +9,14 @@ const SHADES = 255; // on each side of the middle
 export class Plane extends Plot {
   constructor() { super({ aspect: 1 }); }
 
+  // The picture fills its element; places are read under the pointer.
+  place() {
+    return this.area = { left: 0, top: 0, width: this.width, height: this.height, x: this.x.limits ?? [0, 1], y: this.y.limits ?? [0, 1] };
+  }
+
+  grid(c) { this.axes(c); }
+  frame() {}
+
   paint() {
     if (!this.theme) this.sprites = {};
     super.paint();

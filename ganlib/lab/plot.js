@@ -36,6 +36,7 @@ export function decimal(value, digits = 3) {
   return text.replace(/^-(0\.?0*)$/, "$1").replaceAll("-", "\u2212");
 }
 
+// `place`, `grid` and `frame` are those of a kind of picture.
 export class Plot {
   // aspect: width over height of the whole picture. square: one unit is as long in x as in y.
   constructor({ x = {}, y = {}, aspect = 1.7, label = "", square = false } = {}) {
@@ -134,18 +135,10 @@ export class Plot {
     this.frame(c);
   }
 
-  // The picture fills its element: where the axes' limits are. Below the layers, and above them.
-  place() {
-    return this.area = { left: 0, top: 0, width: this.width, height: this.height, x: this.x.limits ?? [0, 1], y: this.y.limits ?? [0, 1] };
-  }
-
-  grid(c) { this.axes(c); }
-  frame() {}
-
   // Where the axes of the plane run inside the picture, they are a little stronger.
-  axes(c) {
+  axes(c, both = true) {
     const { x, y } = this.area, inside = ([low, high]) => (low < 0 && high > 0 ? [0] : []);
-    this.rules(c, inside(x), inside(y), { strokeStyle: this.colour("axis"), globalAlpha: 0.6 });
+    this.rules(c, both ? inside(x) : [], inside(y), { strokeStyle: this.colour("axis"), globalAlpha: both ? 0.6 : 1 });
     c.globalAlpha = 1;
   }
 

@@ -7,7 +7,7 @@ export const LETTERS = ["A", "B"];
 const SLOW = 4; // steps a second where they are few
 const PARTS_RATE = 1.1; // parts of a step a second
 const CALM = 250; // milliseconds between two pictures for a reader who asked for less motion
-const SILENT = 8000; // milliseconds without a picture after which a worker that plays counts as dead
+const SILENT = 20000; // milliseconds without a picture after which a worker that plays counts as dead
 const DRAWN = 32; // arrows
 export const whole = (n) => n.toLocaleString("en");
 const percent = (share) => `${(100 * share).toFixed(0)}\u2009%`;
@@ -116,6 +116,7 @@ export class Run {
   take(frame) {
     if (this.fresh && frame.step) return; // from before the reset
     this.heard = clock();
+    if (this.dead) this.lab.recovered(this); // it was slow, not dead
     this.remember(frame);
     this.asked = this.fresh = false;
     this.frame = frame;
