@@ -28,6 +28,7 @@ from tools import (
     figures,
     formulas,
     icons,
+    lab_page,
     legible,
     published,
     reading,
@@ -177,28 +178,33 @@ def _live_script(site: Path, name: str, text: str) -> None:
 
 
 @functools.cache
-def _bundle(kind: str) -> tuple[str, str]:
-    """The script of one kind of widget, minified, and its digest."""
+def _bundle(kind: str) -> dict[str, str]:
+    """The scripts of one kind of widget, minified, by digest: the first, and what comes late."""
     from ganlib.lab import assets  # imports torch, which a site without live figures does not need
 
-    return assets.digest(kind), assets.script(kind, vendor.minified, rcssmin.cssmin)
+    first = {assets.digest(kind): assets.script(kind, vendor.minified, rcssmin.cssmin)}
+    late = {assets.late_digest(kind): assets.late_script(kind, vendor.minified, rcssmin.cssmin)}
+    return {digest: script for digest, script in (first | late).items() if script}
 
 
 def _move_state(site: Path, page: Path, state: dict[str, Any]) -> str:
     """Write what one live figure needs; returns the digest of its state."""
     kind = state["widget"]
-    digest, script = _bundle(kind)
+    scripts = _bundle(kind)
+    digest, *late = scripts
     if state["bundle"] != digest:
         raise SiteError(
             f"{page.relative_to(site).with_suffix('')} was executed with another version of the "
             f"scripts of ganlib.lab than the present one (widget {kind!r}): build again"
         )
-    _live_script(site, digest, script)
+    for name, script in scripts.items():
+        _live_script(site, name, script)
     modules = {
         name: _live_file(site, "part", json.dumps(module))
         for name, module in state["modules"].items()
     }
-    return _live_file(site, "state", json.dumps({**state, "modules": modules}))
+    more = {"late": late[0]} if late else {}
+    return _live_file(site, "state", json.dumps({**state, **more, "modules": modules}))
 
 
 def move_live(site: Path = SITE) -> int:
@@ -209,7 +215,7 @@ def move_live(site: Path = SITE) -> int:
     """
     loader = (ROOT / "ganlib/lab/page.js").read_text(encoding="utf-8")
     loader_name = f"page-{hashlib.sha256(loader.encode()).hexdigest()[:16]}"
-    count, needed = 0, set()
+    count, needed = 0, set[str | None]()
     for page in sorted(site.rglob("*.html")):
         old = page.read_text(encoding="utf-8")
         folder = f"{os.path.relpath(site, page.parent)}/{LIVE}".removeprefix("./")
@@ -228,11 +234,11 @@ def move_live(site: Path = SITE) -> int:
             new = new.replace("</body>", f"{script}</body>", 1)
             page.write_text(new, encoding="utf-8")
         needed.update(re.findall(rf'"[^"]*{LIVE}/([\w-]+)\.js"', new))
-    for name in sorted(needed):
+    for name in sorted(filter(None, needed)):
         text = (site / LIVE / f"{name}.js").read_text(encoding="utf-8")
         if text.startswith("ganlibLive.state("):
             state = json.loads(text[text.index("{") : text.rindex("}") + 1])
-            needed.update([state["bundle"], *state["modules"].values()])
+            needed.update([state["bundle"], state.get("late"), *state["modules"].values()])
     for path in (site / LIVE).glob("*"):
         if path.stem not in needed:
             path.unlink()
@@ -281,6 +287,7 @@ def build(force: bool = False) -> None:
     sphinx(clean)
     mend_pages()
     formulas.render()
+    lab_page.write()
     move_live()
     redirects.write()
     search.write(DOCTREES)

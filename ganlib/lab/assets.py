@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["body", "css", "digest", "module", "script"]
+__all__ = ["body", "css", "digest", "late_digest", "late_script", "module", "script"]
 
 #: Makes a script shorter and leaves what it does.
 Minifier = Callable[[str], str]
@@ -26,11 +26,12 @@ _FOLDER = Path(__file__).parent
 class _Bundle:
     entry: str  # the file that exports `render`
     worker: str = ""  # the file that a worker runs, whose joined text `WORKER` then holds
+    late: str = ""  # the file whose exports `late(model)` returns: fetched after the first picture
 
 
 _BUNDLES = {
     "interact": _Bundle("interact.js"),
-    "gan": _Bundle("gan.js", worker="engine.js"),
+    "gan": _Bundle("gan.js", worker="engine.js", late="late.js"),
 }
 
 _IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"\./([\w-]+\.js)";[ \t]*\n?', re.MULTILINE)
@@ -41,13 +42,15 @@ _NAME = re.compile(
     re.MULTILINE,
 )
 _LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
-_LABORATORY = "/* laboratory */"  # opens the last section of live.css, which only "gan" needs
+# live.css: what all widgets need, controls and charts, the laboratory, what of it comes late.
+_SECTION = re.compile(r"^/\* (controls|laboratory|late) \*/\n", re.MULTILINE)
 
 
-def body(kind: str, minified: Minifier = str) -> str:
+def body(kind: str, minified: Minifier = str, *, whole: bool = True) -> str:
     """The joined source of a kind of widget: declarations only, among them ``render``.
 
     ``minified`` is applied to the text that a worker starts from, which is a string in the source.
+    What comes late is in it if it is to be ``whole``; else ``late(model)`` asks the page for it.
 
     Raises
     ------
@@ -56,25 +59,41 @@ def body(kind: str, minified: Minifier = str) -> str:
         two files declare, or another form of import or export.
     """
     bundle = _bundle(kind)
-    names: dict[str, str] = {"css": "the bundle"}
-    worker = ""
+    files = _Files({"css": "the bundle"})
+    worker = late = ""
     if bundle.worker:
         # A worker starts from text: that works from file:// and inside Jupyter's modules too.
-        worker = f"const WORKER = {json.dumps(minified(_joined(bundle.worker, {})))};\n"
-        names["WORKER"] = "the bundle"
-    text = worker + _joined(bundle.entry, names)
-    if names.get("render") != bundle.entry:
+        worker = minified(_Files({}).joined(bundle.worker))
+        worker = f"const WORKER = {json.dumps(worker)};\n"
+        files.names["WORKER"] = "the bundle"
+    text = files.joined(bundle.entry)
+    if bundle.late:
+        files.names["late"] = "the bundle"
+        more = files.joined(bundle.late)
+        made = _record(files.exports[bundle.late])
+        shared = _record(files.shared())
+        late = f"{more}const late = async () => ({made});\n" if whole else (
+            f"const late = (model) => model.late({shared});\n"
+        )  # fmt: skip
+    if files.names.get("render") != bundle.entry:
         raise ValueError(f"{bundle.entry} declares no `render`; a widget is drawn by that function")
-    return text
+    return worker + text + late
 
 
 def css(kind: str) -> str:
     """The style sheet of a kind of widget."""
-    shared, mark, laboratory = (
-        (_FOLDER / "live.css").read_text(encoding="utf-8").partition(_LABORATORY)
-    )
+    return "".join(_styles(kind))
+
+
+def _styles(kind: str) -> tuple[str, str]:
+    """The style sheet of the first picture, and that of what comes late."""
+    ground, *rest = _SECTION.split((_FOLDER / "live.css").read_text(encoding="utf-8"))
+    part = dict.fromkeys(("controls", "laboratory", "late"), "")
+    part |= dict(zip(rest[::2], rest[1::2], strict=True))
     _bundle(kind)
-    return shared + mark + laboratory if kind == "gan" else shared
+    if kind == "gan":
+        return ground + part["laboratory"], part["controls"] + part["late"]
+    return ground + part["controls"], ""
 
 
 def module(kind: str) -> str:
@@ -84,11 +103,28 @@ def module(kind: str) -> str:
 
 def script(kind: str, minified: Minifier = str, minified_css: Minifier = str) -> str:
     """The classic script that a page loads, from a server or from a folder."""
-    style = json.dumps(minified_css(css(kind)))
+    style = json.dumps(minified_css(_styles(kind)[0]))
     return minified(
         f"ganlibLive.widget({json.dumps(kind)}, {json.dumps(digest(kind))}, (() => {{\n"
-        f'"use strict";\nconst css = {style};\n{body(kind, minified)}\n'
+        f'"use strict";\nconst css = {style};\n{body(kind, minified, whole=False)}\n'
         "return { render, css };\n})());\n"
+    )
+
+
+def late_script(kind: str, minified: Minifier = str, minified_css: Minifier = str) -> str:
+    """The script of what comes late, a function of what it shares; empty where nothing does."""
+    bundle = _bundle(kind)
+    if not bundle.late:
+        return ""
+    files = _Files({})
+    files.joined(bundle.entry)
+    text = files.joined(bundle.late)
+    made, shared = _record({"css", *files.exports[bundle.late]}), _record(files.shared())
+    style = json.dumps(minified_css(_styles(kind)[1]))
+    return minified(
+        f"ganlibLive.widget({json.dumps(kind)}, {json.dumps(late_digest(kind))}, (given) => {{\n"
+        f'"use strict";\nconst {shared} = given, css = {style};\n{text}\n'
+        f"return {made};\n}});\n"
     )
 
 
@@ -98,48 +134,83 @@ def digest(kind: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def late_digest(kind: str) -> str:
+    """A name for the script of what comes late; empty where nothing does."""
+    return hashlib.sha256(f"late {digest(kind)}".encode()).hexdigest()[:16] * bool(
+        _bundle(kind).late
+    )
+
+
+def _record(names: set[str]) -> str:
+    return f"{{ {', '.join(sorted(names))} }}"
+
+
 def _bundle(kind: str) -> _Bundle:
     if kind not in _BUNDLES:
         raise ValueError(f"no widget of kind {kind!r}; there are {', '.join(_BUNDLES)}")
     return _BUNDLES[kind]
 
 
-def _joined(entry: str, names: dict[str, str]) -> str:
-    """A file after all that it imports, each once; ``names`` collects what they declare."""
-    exports: dict[str, set[str]] = {}
-    texts: list[str] = []
+class _Files:
+    """The files of a widget: what each exports, and which of them declares a name."""
 
-    def visit(file: str, trail: tuple[str, ...]) -> None:
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names
+        self.exports: dict[str, set[str]] = {}
+        self._brought: set[str] = set()  # by the last call of `joined`
+        self._taken: dict[str, dict[str, set[str]]] = {}  # file -> source -> names
+
+    def joined(self, entry: str) -> str:
+        """A file after all that it imports and that was not joined before."""
+        before = set(self.exports)
+        texts: list[str] = []
+        self._visit(entry, (), texts)
+        self._brought = set(self.exports) - before
+        return "\n".join(texts)
+
+    def shared(self) -> set[str]:
+        """What the files joined last take from those joined before."""
+        return {
+            name
+            for file in self._brought
+            for source, names in self._taken[file].items()
+            if source not in self._brought
+            for name in names
+        }
+
+    def _visit(self, file: str, trail: tuple[str, ...], texts: list[str]) -> None:
         if file in trail:
             raise ValueError(f"imports in a circle: {' -> '.join([*trail, file])}")
-        if file in exports:
+        if file in self.exports:
             return
         path = _FOLDER / file
         if not path.is_file():
             asked = f"; {trail[-1]} imports it" if trail else ""
             raise ValueError(f"there is no script {file}{asked}")
         text = path.read_text(encoding="utf-8")
+        taken = self._taken[file] = {}
         for wanted, source in _IMPORT.findall(text):
-            visit(source, (*trail, file))
-            for name in filter(None, (n.strip() for n in wanted.split(","))):
-                if name not in exports[source]:
+            self._visit(source, (*trail, file), texts)
+            taken[source] = {n.strip() for n in wanted.split(",")} - {""}
+            for name in taken[source]:
+                if name not in self.exports[source]:
                     raise ValueError(
                         f"{file} imports {name} from {source}, which exports "
-                        f"{', '.join(sorted(exports[source])) or 'nothing'}"
+                        f"{', '.join(sorted(self.exports[source])) or 'nothing'}"
                     )
         text = _IMPORT.sub("", text)
-        exports[file] = set()
+        self.exports[file] = set()
         for match in _NAME.finditer(text):
             several = (match[3] or match[4] or match[2]).split(",")
             for name in filter(None, (n.split(":")[-1].split("=")[0].strip() for n in several)):
-                if name in names:
+                if name in self.names:
                     raise ValueError(
-                        f"{file} declares {name}, and so does {names[name]}; the files of a "
+                        f"{file} declares {name}, and so does {self.names[name]}; the files of a "
                         "widget become one text: rename one of them"
                     )
-                names[name] = file
+                self.names[name] = file
                 if match[1]:
-                    exports[file].add(name)
+                    self.exports[file].add(name)
         text = _EXPORT.sub("", text)
         if left := _LEFT.search(text):
             raise ValueError(
@@ -148,6 +219,3 @@ def _joined(entry: str, names: dict[str, str]) -> str:
                 "where they are declared"
             )
         texts.append(text.strip("\n") + "\n")
-
-    visit(entry, ())
-    return "\n".join(texts)

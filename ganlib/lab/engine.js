@@ -5,6 +5,7 @@ import { load } from "./runtime.js";
 // Each use of noise has streams of its own: number 8 n + use is its n-th draw.
 const WEIGHTS = 0, LATENT_D = 1, LATENT_G = 2, PLACES = 3, NOISE = 4, MIX = 5, EVALUATION = 6, PERFECT = 7;
 
+const WIDE = 8; // numbers of a latent in its buffer; those that are not used are zero
 const COVERAGE = ["modes", "fair", "quality"]; // scores that mean nothing where a target has no modes
 
 export class Run {
@@ -33,10 +34,12 @@ export class Run {
     this.call("initial");
     this.noise("normal", this.buffer("evaluation"), EVALUATION, 0);
     Object.assign(this, { step: 0, taken: { discriminator: 0, generator: 0 }, diverged: false, stride: 1 });
+    Object.assign(this, { part: 0, turns: 0, norm: NaN });
     this.loss = { d: NaN, g: NaN };
     this.history = { step: [], d: [], g: [], modes: [], fair: [], quality: [], divergence: [] };
     if (!this.modes) for (const name of COVERAGE) this.history[name] = null;
     this.score();
+    this.draw("discriminator");
   }
 
   // The settings of the steps to come. What says where a run begins takes effect at a reset.
@@ -76,33 +79,90 @@ export class Run {
     this.centres = modes ? points : [];
   }
 
-  latents(use, n) {
-    const { latent, batch } = this.settings;
-    this.noise("normal", this.buffer("normal").subarray(0, latent * batch), use, n);
+  // What the next step of a player will draw. It depends on how many steps the player took, so it
+  // can be looked at before the step, and drawing it again changes nothing.
+  draw(player) {
+    const n = this.taken[player], { latent, batch, pack } = this.settings;
+    this.noise("normal", this.buffer("normal").subarray(0, latent * batch),
+      player === "discriminator" ? LATENT_D : LATENT_G, n);
     this.call("latents");
-  }
-
-  discriminator() {
-    const n = this.taken.discriminator++, { batch, pack } = this.settings;
-    this.latents(LATENT_D, n);
+    if (player === "generator") return;
     this.noise("uniform", this.buffer("places").subarray(0, batch), PLACES, n);
     this.noise("normal", this.buffer("real").subarray(0, 2 * batch), NOISE, n);
     this.noise("uniform", this.buffer("mix").subarray(0, batch / pack), MIX, n);
     this.call("reals");
-    this.note("d", this.call("discriminator"));
+  }
+
+  discriminator() {
+    this.draw("discriminator");
+    this.learn("discriminator");
+  }
+
+  generator() {
+    this.draw("generator");
+    this.learn("generator");
   }
 
   // Steps are counted by the generator's; scores come at fixed steps, so they say nothing of time.
-  generator() {
-    this.latents(LATENT_G, this.taken.generator++);
-    this.note("g", this.call("generator"));
+  learn(player) {
+    this.taken[player]++;
+    this.note(player[0], this.call(player));
+    if (player === "discriminator") return;
     this.step++;
     if (this.step % (this.spec.every * this.stride) === 0) this.score();
   }
 
+  // D's steps and one of G; of a step that was begun part by part, what is left of it.
   both() {
+    const begun = this.part % 10 > 0;
+    while (this.part % 10 && !this.diverged) this.advance();
+    this.part = 0;
+    if (begun) return;
     for (let i = 0; i < this.settings.critic_steps && !this.diverged; i++) this.discriminator();
     if (!this.diverged) this.generator();
+  }
+
+  // A step of one player, whatever was begun.
+  single(player) {
+    this.part = this.turns = 0;
+    this[player]();
+  }
+
+  // The next of a step's ten parts: 1 to 5 are D's, as often as D steps, 6 to 10 are G's. Two of
+  // them learn; the others only show what the step has drawn, and draw it again.
+  advance() {
+    this.part = this.part === 5 && this.turns < this.settings.critic_steps ? 1 : this.part % 10 + 1;
+    const player = this.part > 5 ? "generator" : "discriminator";
+    this.draw(player);
+    if (this.part % 5) return;
+    const before = this.means(player);
+    this.learn(player);
+    const after = this.means(player), { beta1 } = this.settings;
+    // Adam's mean tells the slope that it was fed.
+    this.norm = Math.hypot(...after.map((m, i) => (m - beta1 * before[i]) / (1 - beta1)));
+    this.turns = player === "discriminator" ? this.turns + 1 : 0;
+  }
+
+  // Adam's means of a player: state = [G | D | means of G | means of D | ...].
+  means(player) {
+    const all = this.buffer("uniform").length, { weights_g } = this.spec;
+    const [from, to] = player === "generator" ? [0, weights_g] : [weights_g, all];
+    return Array.from(this.buffer("state").subarray(all + from, all + to));
+  }
+
+  // D's verdict on one of the samples shown, and its pull there; both beside the samples that
+  // follow it in its batch, where D sees several at once.
+  ask(index) {
+    const latent = this.buffer("latent"), kept = latent.slice(), { latent: width, pack } = this.settings;
+    const at = index % (latent.length / WIDE), first = (index - at) * WIDE;
+    const shown = this.buffer("evaluation").subarray(first, first + latent.length);
+    latent.set(shown.map((value, i) => (i % WIDE < width ? value : 0)));
+    const { fake, said_fake, pull } = this.call("judge"), two = [2 * at, 2 * at + 2];
+    latent.set(kept);
+    return {
+      index, latent: [...shown.subarray(at * WIDE, at * WIDE + width)], point: [...fake.subarray(...two)],
+      verdict: said_fake[Math.floor(at / pack)], pull: [...pull.subarray(...two)],
+    };
   }
 
   note(player, { loss, state }) {
@@ -130,14 +190,13 @@ export class Run {
   }
 
   frame() {
-    const { step, diverged, history, floor, real, centres } = this;
+    const { step, part, norm, diverged, history, floor, real, centres } = this;
     const { samples, field, map, arrows } = this.call("look");
-    const finite = field.filter(Number.isFinite);
-    const logistic = this.buffer("logistic")[0];
-    const fieldRange = logistic || !finite.length ? [0, 1]
-      : [finite.reduce((p, q) => Math.min(p, q)), finite.reduce((p, q) => Math.max(p, q))];
+    const { fake, said_real, said_fake, pull } = this.call("judge");
+    const batch = { latent: this.buffer("latent"), real: this.buffer("real"), fake, said_real, said_fake, pull };
+    for (const name of Object.keys(batch)) batch[name] = batch[name].slice();
     return {
-      step, diverged, history, floor, real, centres, fieldRange, loss: { ...this.loss },
+      step, part, norm, diverged, history, floor, real, centres, batch, loss: { ...this.loss },
       samples: samples.slice(), field: field.slice(), map: map.slice(), arrows: arrows.slice(),
     };
   }
@@ -149,7 +208,7 @@ export function serve(scope) {
   const SLICE = 15; // milliseconds
   const channel = new MessageChannel(); // a way to yield that no browser slows down
   const now = () => performance.now();
-  let run, spec, playing = false, rate = null, until = Infinity, begun = 0, done = 0;
+  let run, spec, playing = false, rate = null, parts = false, until = Infinity, begun = 0, done = 0;
   let drawn = true, measured = { time: 0, step: 0, rate: 0 }, due = false;
 
   const send = () => {
@@ -159,7 +218,7 @@ export function serve(scope) {
       measured = { time: now(), step: run.step, rate: (run.step - measured.step) / elapsed };
     const frame = { ...run.frame(), playing, rate: playing ? measured.rate : 0 };
     scope.postMessage({ type: "frame", frame },
-      [frame.samples, frame.field, frame.map, frame.arrows].map((array) => array.buffer));
+      [frame.samples, frame.field, frame.map, frame.arrows, ...Object.values(frame.batch)].map((array) => array.buffer));
   };
 
   const later = () => {
@@ -176,7 +235,8 @@ export function serve(scope) {
     const end = now() + SLICE;
     const wanted = () => rate === null || begun + (1000 * (done + 1)) / rate <= now();
     while (wanted() && run.step < until && !run.diverged && now() < end) {
-      run.both();
+      if (parts) run.advance();
+      else run.both();
       done++;
     }
     playing = run.step < until && !run.diverged;
@@ -203,7 +263,7 @@ export function serve(scope) {
     },
     play(data) {
       playing = !run.diverged;
-      ({ rate = null, until = Infinity } = data);
+      ({ rate = null, until = Infinity, parts = false } = data);
       [begun, done] = [now(), 0];
       measured = { time: now(), step: run.step, rate: measured.rate };
       later();
@@ -214,9 +274,15 @@ export function serve(scope) {
     },
     step({ player }) {
       playing = false;
-      if (!run.diverged) run[player]();
+      if (!run.diverged) run.single(player);
       send();
     },
+    part() {
+      playing = false;
+      if (!run.diverged) run.advance();
+      send();
+    },
+    ask({ index }) { scope.postMessage({ type: "told", told: { ...run.ask(index), step: run.step } }); },
     next() { drawn = true; },
   };
 

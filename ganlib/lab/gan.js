@@ -1,27 +1,20 @@
 // The laboratory: one or two GANs that train in workers, and what a reader sees and turns of them.
 // All that is shown is a function of the settings and the step.
 import { moduleBytes } from "./runtime.js";
-import { control } from "./controls.js";
-import { decimal, legend, make } from "./plot.js";
-import { LETTERS, Run, clock, whole } from "./run.js";
-import { pointless, readAddress, same, written } from "./link.js";
+import { make } from "./plot.js";
+import { Run, clock, whole } from "./run.js";
+import { Stage } from "./stage.js";
+import { lessonsPull, pointless, readAddress, same, written } from "./link.js";
 
-const VIEWS = [
-  ["real", "data", { kind: "points", role: "real" }],
-  ["fake", "generated", { kind: "points", role: "fake" }],
-  ["field", "D: fake to real", { kind: "field" }],
-  ["arrows", "pull on samples", { kind: "arrows", role: "ink" }],
-  ["map", "G's image of a latent grid", { kind: "lines", role: "fake", dash: [] }],
-];
-
-const KEYS = "arrow keys (Shift: finely) move, Space drops a point, Backspace takes the last away";
+const SHARE = 10; // while it plays, the diagram takes at most one part in so many of the time
 
 export async function render({ model, el }) {
-  const lab = new Laboratory(model, el);
+  let lab;
   try {
+    lab = new Laboratory(model, el);
     await lab.begin();
   } catch (error) {
-    lab.close();
+    lab?.close();
     el.replaceChildren(make("p", { className: "live live-alert", role: "status" },
       `The laboratory could not start: ${error.message}.`));
     throw error;
@@ -32,16 +25,19 @@ export async function render({ model, el }) {
 class Laboratory {
   constructor(model, el) {
     const spec = model.get("spec");
-    Object.assign(this, { model, spec, runs: [], cache: {}, fields: [], heard: [], visible: true });
+    Object.assign(this, { model, spec, runs: [], cache: {}, heard: [], visible: true, said: "",
+      mark: { time: clock(), step: 0, rate: 0 } });
     this.name = model.get("name") ?? el.closest("[data-name]")?.dataset.name ?? "gan";
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.pen = { x: 0, y: 0, shown: false };
     this.state = {
-      playing: false, slow: false, drawing: false, edited: 0,
-      show: { real: true, fake: true, field: true, arrows: false, map: false }, ...this.given(),
+      playing: false, pace: 0, drawing: false, edited: 0, factor: 1,
+      show: { real: true, fake: true, field: true, arrows: false, map: false, change: true }, ...this.given(),
     };
+    this.pull(lessonsPull(this.lesson));
     this.own = structuredClone(this.values());
-    this.build(el);
+    this.stage = new Stage(this, el);
+    this.listen();
   }
 
   // What the model holds: the first run's settings, and the second's where there are two.
@@ -55,68 +51,40 @@ class Laboratory {
     return { preset, settings, compare };
   }
 
+  get lesson() { return this.spec.presets.find((p) => p.name === this.state.preset); }
   get active() { return this.state.playing && this.visible && !document.hidden; }
   get drawing() { return this.state.drawing && this.state.settings[0].target === "drawn"; }
+  get step() { return Math.max(...this.runs.map((run) => run.step)); }
 
-  bytes(name) { return this.cache[name] ??= moduleBytes(this.model, name); }
+  // A module; one that could not be loaded is asked for again.
+  bytes(name) {
+    return this.cache[name] ??= moduleBytes(this.model, name).catch((error) => {
+      delete this.cache[name];
+      throw error;
+    });
+  }
 
+  // Until the first pictures are there, or the first of them fails.
   async begin() {
     this.readLink();
     this.fit();
+    if (this.empty()) return this.complete();
     await Promise.all(this.runs.map((run) => run.first));
-    for (const run of this.runs) run.fail = (error) => { this.failure = error.message; this.sync(); };
   }
 
-  build(el) {
-    const { spec, state } = this;
-    const button = (label, action, more = {}) => make("button",
-      { type: "button", className: "live-button", onclick: () => action(), ...more }, label);
-    const flip = (name, label, action) => control({ kind: "switch", name, label }, false, action);
-    this.presets = spec.presets.map((preset) =>
-      button(preset.title, () => this.choose(preset)));
-    this.lesson = make("div", { className: "lab-lesson" });
-    this.play = button("Play", () => this.toggle(), { className: "live-button live-primary lab-play" });
-    this.steps = [["One D step", "discriminator"], ["One G step", "generator"]].map(([label, player]) =>
-      button(label, () => this.single(player)));
-    this.slow = flip("slow", "Slow motion", (on) => { state.slow = on; this.drive(); });
-    this.compare = flip("compare", "Compare two runs", (on) => this.twice(on));
-    this.seed = control(spec.controls.find((c) => c.name === "seed"), 0, (seed) => this.change({ seed: Math.round(seed) }, true));
-    this.counter = make("span", { className: "lab-counter" });
-    this.note = make("p", { className: "lab-note", role: "status" });
-    this.alert = make("p", { className: "live-alert", role: "alert" });
-    this.voice = make("p", { className: "live-say", "aria-live": "polite" });
-    this.stage = make("div", { className: "lab-runs" });
-    this.rows = make("tbody");
-    this.columns = make("tr");
-    this.numbers = make("details", { className: "live-more", ontoggle: () => this.table() },
-      make("summary", {}, "Numbers"), make("div", { className: "live-tables", tabIndex: 0, role: "group", "aria-label": "Measurements" },
-        make("table", {}, make("caption", {}, "The latest measurements"), make("thead", {}, this.columns), this.rows)));
-    this.link = make("input", { readOnly: true, hidden: true, "aria-label": "Link to these settings" });
-    this.root = make("section", { className: "live lab", "aria-label": spec.title },
-      make("div", { className: "live-head" }, make("h3", { className: "live-title" }, spec.title), this.counter),
-      make("div", { className: "lab-row lab-presets", role: "group", "aria-label": "Lessons" }, ...this.presets),
-      this.lesson,
-      make("div", { className: "lab-row", role: "group", "aria-label": "Run" }, this.play, ...this.steps,
-        button("Reset", () => this.reset()), this.slow.element),
-      this.alert, this.note,
-      this.views(), this.stage, this.voice,
-      make("div", { className: "lab-row" }, this.seed.element,
-        button("New seed", () => this.change({ seed: Math.floor(1e4 * Math.random()) }, true)),
-        this.compare.element,
-        ...this.model.static ? [button("Copy link", () => this.copy()), this.link] : []),
-      this.settings(button), this.numbers);
-    el.append(this.root);
-    const listen = (target, type, f) => {
+  listen() {
+    const hear = (target, type, f) => {
       target.addEventListener(type, f);
       this.heard.push(() => target.removeEventListener(type, f));
     };
-    listen(document, "visibilitychange", () => this.drive());
-    if (this.model.static) listen(window, "hashchange", () => this.readLink() && this.fit());
+    hear(document, "visibilitychange", () => this.drive());
+    if (this.model.static) hear(window, "hashchange", () => this.readLink() && this.fit());
     this.watch = new IntersectionObserver((entries) => {
       this.visible = entries.at(-1).isIntersecting;
       this.drive();
     });
-    this.watch.observe(this.root);
+    this.watch.observe(this.stage.root);
+    this.pulse = setInterval(() => { for (const run of this.runs) run.check(); }, 1000);
     this.follow = () => {
       if (same(this.model.get("values"), this.own)) return;
       Object.assign(this.state, this.given());
@@ -126,134 +94,74 @@ class Laboratory {
     this.model.on("change:values", this.follow);
   }
 
-  views() {
-    this.boxes = {};
-    const list = legend(VIEWS.map(([name, label, mark]) => {
-      const box = this.boxes[name] = make("input", { type: "checkbox", checked: this.state.show[name], onchange: () => {
-        this.state.show[name] = box.checked;
-        this.redraw();
-      } });
-      return { ...mark, label: make("label", {}, box, label) };
-    }));
-    list.setAttribute("aria-label", "Shown on the plane");
-    list.classList.add("lab-views");
-    return list;
-  }
-
-  // One control for each setting; those of a group in one fieldset.
-  settings(button) {
-    const groups = new Map();
-    for (const given of this.spec.controls) {
-      if (given.name === "seed") continue;
-      const to = (v) => (given.names ? given.names.indexOf(v) : v);
-      const from = (v) => (given.names ? given.names[v] : v);
-      const hint = given.restarts ? "restarts the run" : undefined;
-      const field = control({ ...given, hint }, to(this.state.settings[0][given.name]),
-        (v) => this.change({ [given.name]: from(v) }));
-      this.fields.push({ given, to, field });
-      if (!groups.has(given.group))
-        groups.set(given.group, make("fieldset", {}, make("legend", {}, given.group)));
-      groups.get(given.group).append(field.element);
+  // What is not in the first picture comes after it: controls, charts, the diagram, the reading of
+  // a sample. Without them the laboratory plays on, and says so.
+  async complete() {
+    if (this.desk || this.asking) return;
+    this.asking = true;
+    const { flow: place } = this.stage;
+    try {
+      const { furnish } = await late(this.model);
+      if (this.closed) return;
+      furnish(this);
+      this.stage.sync();
+      this.redraw();
+    } catch (error) {
+      place.replaceChildren(`Controls and diagram could not be loaded: ${error.message}. `,
+        this.stage.button("Try again", () => this.complete()));
     }
-    this.pens = make("div", { className: "lab-row" },
-      this.pencil = button("Draw on the plane", () => this.draw(!this.drawing)),
-      button("Clear drawing", () => this.change({ drawn: [] }, true)),
-      make("small", { className: "live-hint" }, `Draw with the pointer, or by keyboard: ${KEYS}.`));
-    const radios = LETTERS.map((letter, i) => make("input", {
-      type: "radio", name: `edited-${this.name}-${Math.random()}`, onchange: () => { this.state.edited = i; this.sync(); } }));
-    radios[1].name = radios[0].name;
-    this.radios = radios;
-    this.which = make("fieldset", { className: "lab-which" }, make("legend", {}, "These settings are of"),
-      ...radios.map((radio, i) => make("label", {}, radio, `run ${LETTERS[i]}`)));
-    this.differ = make("p", { className: "lab-differ" });
-    return make("details", { className: "live-more lab-settings", open: innerWidth > 600 }, make("summary", {}, "Settings"),
-      this.which, this.differ, make("div", { className: "lab-groups" },
-        ...groups.values()),
-      this.pens);
+    this.asking = false;
   }
 
-  // The page as the state has it.
-  sync() {
-    const { state, spec, runs } = this, two = state.settings.length > 1;
-    state.edited = two ? state.edited : 0;
-    const shown = state.settings[state.edited];
-    const preset = spec.presets.find((p) => p.name === state.preset);
-    this.presets.forEach((b, i) => b.setAttribute("aria-pressed", spec.presets[i] === preset));
-    if (preset !== this.taught) this.teach(preset);
-    const over = runs.length > 0 && runs.every((run) => run.frame?.diverged), empty = this.empty();
-    this.play.textContent = state.playing ? "Pause" : "Play";
-    for (const b of [this.play, ...this.steps]) b.disabled = over || empty;
-    this.slow.value = state.slow;
-    this.compare.value = two;
-    this.seed.value = state.settings[0].seed;
-    for (const { given, to, field } of this.fields) {
-      field.value = to(shown[given.name]);
-      field.element.hidden = !Object.entries(given.when ?? {}).every(([k, v]) => v.includes(shown[k]));
-    }
-    this.pens.hidden = shown.target !== "drawn";
-    this.pencil.setAttribute("aria-pressed", this.drawing);
-    this.which.hidden = this.differ.hidden = !two;
-    this.radios.forEach((radio, i) => { radio.checked = i === state.edited; });
-    if (two) this.differ.textContent = this.difference();
-    this.root.classList.toggle("lab-two", two);
-    const what = this.drawing
-      ? `Drawing: ${KEYS}`
-      : "Plane of samples: Space plays and pauses";
-    for (const { easel } of runs) {
-      easel.setAttribute("role", this.drawing ? "application" : "group");
-      easel.setAttribute("aria-label", what);
-      easel.classList.toggle("lab-drawing", this.drawing);
-    }
-    const lost = runs.filter((run) => run.frame?.diverged);
-    const alarm = this.failure ?? lost.map((run) => `${run.name ? `${run.name} diverged` : "Diverged"} at step ${whole(run.step)}: `
-      + "its numbers are no longer finite. Reset starts again, a smaller rate may help.").join(" ");
-    if (this.alert.textContent !== alarm) this.alert.textContent = alarm;
-    this.note.textContent = empty ? "Draw a few points first: they are the target." : this.said ?? "";
+  get alarm() {
+    const diverged = this.runs.filter((run) => run.frame?.diverged).map((run) =>
+      `${run.name ? `${run.name} diverged` : "Diverged"} at step ${whole(run.step)}: `
+      + "its numbers are no longer finite. Reset starts again, a smaller rate may help.");
+    return this.failure ? `${this.failure}. Reset tries again.` : diverged.join(" ");
   }
 
-  // A lesson: what it claims and asks, and, folded, what came of it. What it speaks of is shown.
-  teach(preset) {
-    this.taught = preset;
-    this.lesson.replaceChildren(
-      make("p", {}, preset.claim, " ", make("strong", {}, "Try: "), preset.try),
-      make("details", { className: "live-more", innerHTML: preset.more }));
-    if (preset.arrows) this.state.show.arrows = this.boxes.arrows.checked = true;
+  failed(message) {
+    this.failure = message;
+    this.state.playing = false;
+    this.drive();
+    this.stage.sync();
   }
 
-  say(text) { this.note.textContent = this.said = text; }
+  recovered(run) {
+    run.dead = false;
+    this.failure = undefined;
+    this.stage.sync();
+  }
+
+  say(text) {
+    this.said = text;
+    this.stage.sync();
+  }
+
   empty() { return this.state.settings.some((s) => s.target === "drawn" && !s.drawn?.length); }
-
-  title(name, value) {
-    const { given } = this.fields.find((f) => f.given.name === name) ?? { given: { label: "drawing" } };
-    const text = given.names ? given.options[given.names.indexOf(value)] : typeof value === "number" ? +value.toPrecision(3) : "";
-    return { label: given.label, text };
-  }
-
-  difference() {
-    const [a, b] = this.state.settings;
-    const list = Object.keys(a).filter((k) => !same(a[k], b[k])).map((k) =>
-      `${this.title(k, a[k]).label}: ${this.title(k, a[k]).text} in A, ${this.title(k, b[k]).text} in B`);
-    return list.length ? `What differs: ${list.join("; ")}.` : "The two runs are the same: change a setting of B.";
-  }
 
   // As many runs as the state has; each restarted, changed or left alone.
   fit() {
     const { settings } = this.state;
+    this.state.edited = settings.length > 1 ? this.state.edited : 0;
     while (this.runs.length > settings.length) this.runs.pop().close();
     while (this.runs.length < settings.length) {
       const run = new Run(this, this.runs.length);
       this.runs.push(run);
-      this.stage.append(run.element);
+      this.stage.runs.append(run.element);
+      this.chart?.(run);
     }
     const fresh = this.runs.some((run, i) => !run.now || this.restarts(run.now, settings[i]));
+    if (fresh) this.forget();
     this.runs.forEach((run, i) => {
       const before = run.now;
       run.now = structuredClone(settings[i]);
-      if (fresh) this.empty() || run.restart();
-      else if (!same(before, run.now)) run.send("change", { settings: run.now });
+      if (!fresh) return same(before, run.now) || run.send("change", { settings: run.now });
+      if (this.empty()) run.clear();
+      else run.restart();
     });
     if (this.empty()) this.state.playing = false;
-    this.sync();
+    this.stage.sync();
     this.redraw();
   }
 
@@ -266,21 +174,31 @@ class Laboratory {
   change(patch, all = false) {
     const { settings, edited } = this.state;
     const next = settings.map((s, i) => (all || i === edited ? { ...s, ...patch } : s));
-    if (next.some(pointless)) {
-      this.say("a = b leaves D nothing to tell apart: passed over.");
-      return void this.sync();
-    }
+    if (next.some(pointless)) return void this.say("a = b leaves D nothing to tell apart: passed over.");
     this.state.settings = next;
-    this.say("");
+    this.said = "";
     if (patch.target === "drawn") this.state.drawing = true;
     this.fit();
     this.publish();
   }
 
+  pace(pace) {
+    this.state.pace = pace;
+    this.drive();
+    this.stage.sync();
+  }
+
+  edit(run) {
+    this.state.edited = run;
+    this.stage.sync();
+  }
+
   choose({ name, settings }) {
-    const { seed } = this.state.settings[0];
+    const { seed } = this.state.settings[0], two = this.state.settings.length > 1;
     const all = { ...this.spec.defaults, ...settings, seed: settings.seed ?? seed };
     Object.assign(this.state, { preset: name, settings: [structuredClone(all)] });
+    if (!this.wished) this.pull(lessonsPull(this.lesson));
+    this.said = two ? "A lesson is one run: run B is gone." : "";
     this.fit();
     this.reset(this.state.playing);
     this.publish();
@@ -290,30 +208,53 @@ class Laboratory {
     const { settings } = this.state;
     this.state.settings = on ? [settings[0], structuredClone(settings[0])] : [settings[0]];
     this.state.edited = on ? 1 : 0;
+    this.forget();
     this.fit();
     if (!on) this.drive();
+    this.publish();
+  }
+
+  // Whether the pulls are shown, and so many times their length.
+  pull(text) {
+    this.state.show.arrows = text !== "off";
+    if (text !== "off") this.state.factor = Number(text);
+  }
+
+  show(name, on, factor = this.state.factor) {
+    this.state.show[name] = on;
+    this.state.factor = factor;
+    if (name === "arrows") this.wished = true;
+    this.stage.sync();
+    this.redraw();
     this.publish();
   }
 
   toggle(on = !this.state.playing) {
     this.state.playing = on;
     this.drive();
-    this.sync();
+    this.stage.sync();
     this.soon = !on;
   }
 
-  single(player) {
+  // A step of one player, or the next part of a step, of every run.
+  single(player) { this.by("step", { player }, player); }
+  advance() { this.by("part", {}, false); }
+
+  by(type, given, asked) {
     this.toggle(false);
-    for (const run of this.runs) run.send("step", { player });
+    for (const run of this.runs) {
+      run.asked = asked;
+      run.send(type, given);
+    }
     this.soon = true;
   }
 
   reset(playing = false) {
+    Object.assign(this, { failure: undefined, goal: undefined });
     this.state.playing = playing;
-    this.goal = undefined;
+    this.forget();
     if (!this.empty()) for (const run of this.runs) run.restart();
-    this.failure = undefined;
-    this.sync();
+    this.stage.sync();
     this.soon = true;
   }
 
@@ -324,8 +265,6 @@ class Laboratory {
     if (this.goal === undefined) for (const run of this.runs) run.drive();
   }
 
-  get step() { return Math.max(...this.runs.map((run) => run.step)); }
-
   // Two runs stay together: each goes to a common step and waits there for the other.
   meet() {
     const live = this.runs.filter((run) => !run.frame?.diverged), two = live.length > 1;
@@ -335,7 +274,7 @@ class Laboratory {
       if (this.goal !== undefined) { this.goal = undefined; for (const run of live) run.drive(); }
     } else if (this.active && (this.goal === undefined || least >= this.goal)) {
       const took = clock() - (this.round ?? 0);
-      this.quota = this.state.slow ? 1 : Math.min(Math.max((this.quota ?? 8) * (took < 80 ? 2 : took > 200 ? 0.5 : 1), 1), 2048);
+      this.quota = this.state.pace ? 1 : Math.min(Math.max((this.quota ?? 8) * (took < 80 ? 2 : took > 200 ? 0.5 : 1), 1), 2048);
       this.round = clock();
       this.goal = Math.max(most, least + Math.round(this.quota));
       for (const run of live) run.drive();
@@ -344,99 +283,46 @@ class Laboratory {
       for (const run of live) if (run.step < most) run.send("play", { rate: null, until: most });
     }
     if (!live.length) this.state.playing = false;
-    if (lost !== this.lost) { this.lost = lost; this.sync(); }
+    if (lost !== this.missing) { this.missing = lost; this.stage.sync(); }
   }
 
   count() {
     const { mark, step } = this, passed = (clock() - mark.time) / 1000;
     if (passed > 0.7) this.mark = { time: clock(), step, rate: (step - mark.step) / passed };
-    this.counter.textContent = `step ${whole(step)}`
+    this.stage.counter.textContent = `step ${whole(step)}`
       + (this.active && this.mark.rate > 0 ? ` \u00b7 ${whole(Math.round(this.mark.rate))} a second` : "");
   }
 
   redraw() { for (const run of this.runs) run.draw(); }
 
+  // After each picture: the diagram, as often as there is time for it, and what is read.
+  drew(run) {
+    this.complete();
+    if (this.marked?.run === run && run.frame.playing) run.send("ask", { index: this.marked.index });
+    if (!this.flow || run.index !== this.state.edited) return;
+    const now = clock();
+    if (this.active && !run.part && now < (this.next ?? 0)) return;
+    this.flow.draw(run, this.marked?.run === run ? this.answer : null);
+    this.next = now + SHARE * Math.max(clock() - now, 3);
+  }
+
   // In words for those who listen: at once where the reader asked, else every five seconds.
   tell(now = this.soon) {
-    if (!now && !(this.active && clock() - (this.told ?? 0) > 5000)) return;
+    if (!now && !(this.active && clock() - (this.spoken ?? 0) > 5000)) return;
     this.soon = false;
-    this.told = clock();
-    const runs = this.runs.filter((run) => run.frame);
-    this.voice.textContent = runs.map((run) =>
+    this.spoken = clock();
+    const runs = this.runs.filter((run) => run.frame), [{ part } = {}] = runs;
+    this.stage.voice.textContent = part && this.flow ? this.flow.line : runs.map((run) =>
       `${run.name && `${run.name}: `}${run.words().join(", ")}.`).join(" ");
-    this.table();
+    this.desk?.table();
   }
 
-  table() {
-    if (!this.numbers.open) return;
-    const runs = this.runs.filter((run) => run.frame), modes = this.runs.some((run) => run.target.modes);
-    const heads = [...runs.length > 1 ? ["run"] : [], "step", "loss of D", "loss of G", "divergence (nats)",
-      ...modes ? ["modes", "fair", "high quality"] : []];
-    const cells = (tag, list) => list.map((text) => `<${tag}>${text}`).join("");
-    this.columns.innerHTML = cells("th scope=col", heads);
-    this.rows.innerHTML = runs.flatMap((run) => run.rows()).map((row) => `<tr>${cells("td", row)}`).join("");
+  // No sample is read any more.
+  forget() {
+    this.marked = this.answer = null;
+    this.stage.told.textContent = "";
   }
 
-  // Drawing a target, by pointer and by keyboard.
-  draw(on) {
-    this.state.drawing = on;
-    this.sync();
-    this.redraw();
-    if (on) this.runs[0].easel.focus();
-  }
-
-  dot(x, y) {
-    const [x0, x1, y0, y1] = this.spec.targets.drawn.limits;
-    if (x < x0 || x > x1 || y < y0 || y > y1) return;
-    const points = this.state.settings[0].drawn ?? [], [a, b] = points.slice(-2);
-    if (this.down && Math.hypot(x - a, y - b) < (x1 - x0) / 60) return;
-    const drawn = [...points, x, y].slice(-400).map((v) => Math.round(100 * v) / 100);
-    for (const s of this.state.settings) s.drawn = drawn;
-  }
-
-  pointer(event, run) {
-    if (!this.drawing) return;
-    const { type } = event;
-    if (type === "pointerdown") {
-      this.down = true;
-      run.easel.setPointerCapture(event.pointerId);
-      event.preventDefault();
-      run.easel.focus();
-    }
-    if (!this.down) return;
-    if (type === "pointerup" || type === "pointercancel") {
-      this.down = false;
-      return void this.change({}, true);
-    }
-    this.dot(...run.plane.toData(event));
-    this.redraw();
-  }
-
-  key(event, run) {
-    const { key } = event, { pen } = this;
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[key];
-    if (event.ctrlKey || event.altKey || event.metaKey || event.target !== run.easel) return;
-    if (!this.drawing) {
-      if (key !== " " || this.play.disabled) return;
-      event.preventDefault();
-      return void this.toggle();
-    }
-    const [x0, x1, y0, y1] = this.spec.targets.drawn.limits, size = (x1 - x0) / (event.shiftKey ? 100 : 20);
-    if (way) {
-      pen.x = Math.min(Math.max(pen.x + size * way[0], x0), x1);
-      pen.y = Math.min(Math.max(pen.y + size * way[1], y0), y1);
-      pen.shown = true;
-      this.redraw();
-      this.voice.textContent = `${decimal(pen.x, 2)}, ${decimal(pen.y, 2)}`;
-    } else if (key === " ") {
-      this.dot(pen.x, pen.y);
-      this.change({}, true);
-      this.voice.textContent = `point ${this.state.settings[0].drawn.length / 2}`;
-    } else if (key === "Backspace") {
-      this.change({ drawn: (this.state.settings[0].drawn ?? []).slice(0, -2) }, true);
-    } else return;
-    event.preventDefault();
-  }
 
   // Tell Python, and the address, what the reader has set.
   publish() {
@@ -462,31 +348,23 @@ class Laboratory {
   readLink() {
     const part = this.model.static && this.parts().find((p) => p.startsWith(this.prefix));
     if (!part || `#${this.parts().join("&")}` === this.address()) return false;
-    const { refused, ...found } = readAddress(this.spec, this.state.preset, part.slice(this.prefix.length));
+    const { refused, pull, ...found } = readAddress(this.spec, this.state.preset, part.slice(this.prefix.length));
     Object.assign(this.state, found);
-    this.say(refused.length ? `Left out of the link, as no setting or value here: ${refused.join(", ")}.` : "");
-    this.root.scrollIntoView({ block: "nearest" });
+    this.pull(pull);
+    this.said = refused.length ? `Left out of the link, as no setting or value here: ${refused.join(", ")}.` : "";
+    this.stage.root.scrollIntoView({ block: "nearest" });
     return true;
   }
 
-  async copy() {
-    const link = new URL(this.address(), location.href).href;
-    Object.assign(this.link, { value: link, hidden: false });
-    this.link.select();
-    try {
-      await navigator.clipboard.writeText(link);
-      this.say("Copied: a link to this page with these settings.");
-    } catch { // no clipboard in this page: the reader copies
-      this.say("Copy the marked link.");
-    }
-  }
-
   close() {
+    this.closed = true;
     clearTimeout(this.later);
+    clearInterval(this.pulse);
     for (const stop of this.heard) stop();
     this.watch.disconnect();
     this.model.off("change:values", this.follow);
     for (const run of this.runs) run.close();
-    this.root.remove();
+    this.flow?.close();
+    this.stage.root.remove();
   }
 }

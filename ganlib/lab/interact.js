@@ -2,7 +2,8 @@
 // returns, as pictures, numbers and a table.
 import { load, moduleBytes } from "./runtime.js";
 import { control } from "./controls.js";
-import { decimal, extent, legend, make, Plot } from "./plot.js";
+import { Chart, legend } from "./chart.js";
+import { decimal, extent, make } from "./plot.js";
 
 export async function render({ model, el }) {
   try {
@@ -60,7 +61,7 @@ function interact(model, el, { functions: { figure }, draw }) {
     const layers = items.filter((item) => item.panel === i && item.kind !== "number");
     const named = layers.map(({ label }) => label).join(", ");
     const label = several ? `${panel.title || spec.title}: ${named}` : spec.alt;
-    const plot = new Plot({ ...panel, aspect: panel.aspect ?? undefined, label, square: isSquare(panel) });
+    const plot = new Chart({ ...panel, aspect: panel.aspect ?? undefined, label, square: isSquare(panel) });
     const note = make("p", { className: "live-note", hidden: true });
     plot.element.append(note);
     return { layers, plot, note, title: panel.title ?? "" };

@@ -43,7 +43,9 @@ from ganlib.lab.compiler.cache import kept
 from ganlib.lab.compiler.program import Recordings
 from ganlib.losses import critic_output
 
-__all__ = ["LOSSES", "PACKS", "PENALTIES", "Objective", "laboratory", "name_of"]
+__all__ = [
+    "LOSSES", "PACKS", "PENALTIES", "Objective", "laboratory", "name_of", "weights_of_generator",
+]  # fmt: skip
 
 BATCH = 256  #: samples of a step; a smaller batch is repeated, which leaves every mean as it is
 LATENT = 8  #: the widest latent; columns that are not used are zero
@@ -74,21 +76,26 @@ class Objective(NamedTuple):
     label: str
     loss: losses.Loss
     logistic: bool = False  #: the discriminator's output is the logit of a probability
+    #: What the best D puts out where data and samples are equally likely: the least point of
+    #: on_real + on_fake. None where every output is as good, as only differences count.
+    middle: sp.Expr | float | None = 0.0
 
 
-def _f_gan(name: str) -> Objective:
+def _f_gan(name: str, middle: float = 0.0) -> Objective:
     of = divergence(name)
-    return Objective(f"f-divergence: {of.title}", losses.f_gan(of))
+    return Objective(f"f-divergence: {of.title}", losses.f_gan(of), middle=middle)
 
 
 #: The menu of losses; the place of an entry is the value of k.
 LOSSES: dict[str, Objective] = {
     "minimax": Objective("minimax", losses.minimax(), True),
     "non-saturating": Objective("non-saturating", losses.non_saturating(), True),
-    "least-squares": Objective("least squares", losses.least_squares(_a, _b, _c)),
-    "wasserstein": Objective("Wasserstein", losses.wasserstein()),
+    "least-squares": Objective(
+        "least squares", losses.least_squares(_a, _b, _c), middle=(_a + _b) / 2
+    ),
+    "wasserstein": Objective("Wasserstein", losses.wasserstein(), middle=None),
     "hinge": Objective("hinge", losses.hinge()),
-    "kl": _f_gan("kl"),
+    "kl": _f_gan("kl", 1.0),
     "reverse-kl": _f_gan("reverse_kl"),
     "pearson": _f_gan("pearson"),
     "squared-hellinger": _f_gan("squared_hellinger"),
@@ -115,12 +122,17 @@ def laboratory(pack: int = 1, penalty: str = "none", hidden: tuple[int, ...] = (
     -------
     Module
         Its functions: ``initial``, ``latents``, ``reals``, ``discriminator``, ``generator``,
-        ``look``, ``generate``, ``perfect``, ``reference``, ``divergence``, ``coverage``. Their
-        arguments share buffers by name; where a function returns a name that it was given, noise
-        goes in and what is made of it comes out at the same place.
+        ``look``, ``judge``, ``generate``, ``perfect``, ``reference``, ``divergence``,
+        ``coverage``. Their arguments share buffers by name; where a function returns a name that
+        it was given, noise goes in and what is made of it comes out at the same place.
     """
     key = f"{_key(pack, penalty, hidden)}.json"
     return Module.load(kept(key, lambda: _compiled(pack, penalty, hidden).dump()))
+
+
+def weights_of_generator(hidden: tuple[int, ...] = (64, 64)) -> int:
+    """How many weights stand before the discriminator's in a module's state."""
+    return sum(w.numel() for w in networks.mlp(LATENT, *hidden, 2).parameters())
 
 
 def name_of(pack: int, penalty: str) -> str:
@@ -225,6 +237,22 @@ def _functions(
     def used(latent: Tensor, width: Tensor) -> Tensor:
         return torch.where(torch.arange(LATENT) < width, latent, torch.zeros_like(latent))
 
+    def said(output: Tensor, logistic: Tensor) -> Tensor:
+        # What D says: a probability, or the raw output of a critic that has none.
+        return torch.where(logistic > 0, torch.sigmoid(output), output)
+
+    def pull(state: Tensor, settings: Tensor, points: Tensor) -> Tensor:
+        # Minus the slope of the generator's cost at each of these samples.
+        values = settings[len(flat.SETTINGS) :].unbind()
+
+        def cost(points: Tensor) -> Tensor:
+            output = game.critic(state, points.reshape(len(points) // pack, -1))
+            return compile_formula(loss.of_generator, critic_output, *parameters)(
+                output, *values
+            ).sum()
+
+        return -torch.func.grad(cost)(points)
+
     def look(
         state: Tensor,
         evaluation: Tensor,
@@ -244,20 +272,25 @@ def _functions(
         column = torch.arange(LATENT) + 0 * width
         across = torch.where(column == 0, axis[None, :, None], 0 * width)
         lattice = torch.where(column == 1, axis[:, None, None], across)
-        values = settings[len(flat.SETTINGS) :].unbind()
-
-        def cost(points: Tensor) -> Tensor:
-            output = game.critic(state, points.reshape(ARROWS // pack, -1))
-            return compile_formula(loss.of_generator, critic_output, *parameters)(
-                output, *values
-            ).sum()
-
         away = samples[:ARROWS]
         return {
             "samples": samples,
-            "field": torch.where(logistic > 0, torch.sigmoid(judged), judged),
+            "field": said(judged, logistic),
             "map": game.sample(state, used(lattice.reshape(-1, LATENT), width)),
-            "arrows": torch.cat([away, -torch.func.grad(cost)(away)], dim=1),
+            "arrows": torch.cat([away, pull(state, settings, away)], dim=1),
+        }
+
+    def judge(
+        state: Tensor, latent: Tensor, real: Tensor, settings: Tensor, logistic: Tensor
+    ) -> dict[str, Tensor]:
+        fake = game.sample(state, latent)
+        packs = torch.cat([real.reshape(-1, 2 * pack), fake.reshape(-1, 2 * pack)])
+        real_said, fake_said = said(game.critic(state, packs)[:, 0], logistic).chunk(2)
+        return {
+            "fake": fake,
+            "said_real": real_said + 0,  # a copy each: a view has no buffer of its own
+            "said_fake": fake_said + 0,
+            "pull": pull(state, settings, fake),
         }
 
     def generate(
@@ -319,6 +352,7 @@ def _functions(
             },
             "generator": (generator, (state, latent, settings)),
             "look": (look, (state, evaluation, number, limits, number, settings)),
+            "judge": (judge, (state, latent, real, settings, number)),
             "generate": (generate, (points, state, evaluation, number)),
             "perfect": (perfect, (points, torch.zeros(SCORED), *target)),
             "reference": (reference, (cells, *target, limits)),

@@ -29,6 +29,12 @@
         Uint8Array.from(atob(await load(folder, digest)), (c) => c.charCodeAt(0)).buffer;
     return {
       static: true,
+      // What a widget asks for after its first picture, made of what it shares.
+      async late(shared) {
+        const { css, ...parts } = (await load(folder, state.late))(shared);
+        style(css);
+        return parts;
+      },
       get: (name) => values[name],
       set(name, value) {
         const same = JSON.stringify(values[name]) === JSON.stringify(value);
@@ -61,7 +67,12 @@
       console.error(error);
       el.className = "ganlib-failed";
       el.setAttribute("role", "status");
-      el.textContent = `This figure stays a picture: ${error.message}.`;
+      el.textContent = `This figure stays a picture: ${error.message}. `;
+      const again = el.appendChild(document.createElement("button"));
+      Object.assign(again, { type: "button", textContent: "Try again", onclick: () => {
+        el.remove();
+        enliven(figure);
+      } });
       figure.dataset.live = "no";
     }
   };

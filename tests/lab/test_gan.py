@@ -265,7 +265,7 @@ def test_the_scripts_run_is_pythons_to_the_last_bit(tmp_path: Path) -> None:
         ],
     }  # fmt: skip
     program = (
-        f"{assets._joined('engine.js', {})}\n{HARNESS}\n"
+        f"{assets._Files({}).joined('engine.js')}\n{HARNESS}\n"
         f"const answer = harness({json.dumps(given)});"
     )
     answers = in_node(program, tmp_path) if shutil.which("node") else in_browser(program)
@@ -354,9 +354,8 @@ def test_the_worker_does_what_the_page_asks(tmp_path: Path) -> None:
         "spec": lab.spec, "settings": lab.values["settings"],
         "wild": gan.settings(loss="kl", rate_g=1.0, rate_d=1.0, beta1=0.99),
     }  # fmt: skip
-    program = (
-        f"{assets._joined('engine.js', {})}\n{WORKER}\nconst answer = harness({json.dumps(given)});"
-    )
+    engine = assets._Files({}).joined("engine.js")
+    program = f"{engine}\n{WORKER}\nconst answer = harness({json.dumps(given)});"
     seen = in_node(program, tmp_path) if shutil.which("node") else in_browser(program)
     still = {"playing": False, "diverged": False}
     assert seen["reset"] == {"frames": 1, "step": 0, "rate": False, **still}

@@ -6,7 +6,7 @@ import base64
 import io
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,175 +19,31 @@ pytest.importorskip("wasmtime")
 pytest.importorskip("anywidget")
 pytest.importorskip("playwright")
 
+from laboratory_page import (
+    AXE,
+    Open,
+    chromium,
+    field,
+    lab,
+    move,
+    one_step,
+    page_file,
+    press,
+    reach,
+    rest,
+    seen,
+    teach,
+    values,
+    visit,
+)
+
 from ganlib.lab import GanLab
 from ganlib.lab.gan import lessons
-from tools import browser as finder
-from tools import build_site
-from tools.sources import ROOT
 from tools.vendor import TEST_ASSETS
 
+__all__ = ["chromium", "page_file", "visit"]  # fixtures
+
 pytestmark = pytest.mark.browser
-
-# Keeps what goes to and comes from each worker, and each figure's model and cleanup.
-SPY = """
-window.workers = []; window.models = []; window.closing = [];
-const Native = window.Worker;
-window.Worker = class extends Native {
-  constructor(...given) {
-    super(...given);
-    this.sent = []; this.frames = 0;
-    workers.push(this);
-    this.addEventListener("message", ({ data }) => {
-      if (data.type !== "frame") return;
-      this.last = data.frame;
-      this.frames++;
-      if (window.onframe) window.onframe(this);
-    });
-  }
-  postMessage(message, ...rest) {
-    if (message.type !== "start" && message.type !== "next") this.sent.push(message);
-    super.postMessage(message, ...rest);
-  }
-  terminate() { this.gone = true; super.terminate(); }
-};
-Object.defineProperty(window, "ganlibLive", { configurable: true, set(live) {
-  const widget = live.widget;
-  live.widget = (kind, digest, made) => widget(kind, digest, { ...made, async render(given) {
-    models.push(given.model);
-    const close = await made.render(given);
-    closing.push(close);
-    return close;
-  } });
-  Object.defineProperty(window, "ganlibLive", { value: live });
-} });
-window.hashed = (array) => { // FNV-1a of its bytes
-  let h = 2166136261;
-  for (const byte of new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
-    h = Math.imul(h ^ byte, 16777619) >>> 0;
-  return h;
-};
-"""
-SEEN = """(i) => {
-  const { step, playing, samples, real, field, map, arrows, loss, history } = workers[i].last;
-  return { step, playing, samples: hashed(samples), real: hashed(real), field: hashed(field),
-    map: hashed(map), arrows: hashed(arrows), loss, history };
-}"""
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two laboratories with the same settings on one page, as the site has them."""
-    folder = tmp_path_factory.mktemp("laboratory")
-    lab = GanLab("collapse", name="one", seed=5)
-    form = lab.page()
-    other = form.replace('data-name="one"', 'data-name="two"').replace(
-        '"name":"one"', '"name":"two"'
-    )
-    style = (ROOT / "book/static/book.css").read_text()
-    gap = '<div style="height: 3000px"></div>'  # the second sleeps until the reader gets there
-    page = folder / "page.html"
-    page.write_text(
-        '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Laboratory</title><style>{style} body {{ margin: 0 auto; max-width: 46rem; }} "
-        'html[data-theme="dark"] body { background: #14181e; color: #ced6dd; }</style></head>'
-        f"<body><main><h1>Laboratory</h1>{form}{gap}{other}</main></body></html>",
-        encoding="utf-8",
-    )
-    build_site.move_live(folder)
-    return page
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if finder.skipped():
-        pytest.skip(finder.SKIPPED)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=finder.find(),
-            args=["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"],
-        )
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def visit(chromium: Any, page_file: Path) -> Iterator[Open]:
-    """Open the page; it must not complain until the test is over."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_page(fragment: str = "", *, width: int = 1000, labs: int = 1, **media: Any) -> Any:
-        context = chromium.new_context(viewport={"width": width, "height": 1400}, **media)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
-        page.add_init_script(SPY)
-        page.goto(page_file.as_uri() + fragment)
-        for number in range(labs):
-            page.locator(".ganlib-live").nth(number).scroll_into_view_if_needed()
-            page.wait_for_function("n => closing.length > n", arg=number)
-        page.locator(".ganlib-live").first.scroll_into_view_if_needed()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def lab(page: Any, number: int = 0) -> Any:
-    return page.locator(".lab").nth(number)
-
-
-def press(page: Any, name: str, number: int = 0) -> None:
-    lab(page, number).get_by_role("button", name=name, exact=True).click()
-
-
-def seen(page: Any, worker: int = 0) -> dict[str, Any]:
-    """What the last frame of a worker says."""
-    return page.evaluate(SEEN, worker)
-
-
-def rest(page: Any, worker: int = 0) -> dict[str, Any]:
-    """The picture once nothing more arrives."""
-    page.wait_for_function(
-        """async (i) => {
-          const before = workers[i].frames;
-          await new Promise((done) => setTimeout(done, 150));
-          return before === workers[i].frames && !workers[i].last.playing;
-        }""",
-        arg=worker,
-    )
-    return seen(page, worker)
-
-
-def reach(page: Any, step: int, worker: int = 0, number: int = 0) -> dict[str, Any]:
-    """Play until a step has gone by, then pause."""
-    press(page, "Play", number)
-    page.wait_for_function(
-        "([i, n]) => workers[i].last.step >= n", arg=[worker, step], timeout=90_000
-    )
-    press(page, "Pause", number)
-    return rest(page, worker)
-
-
-def one_step(page: Any, player: str, worker: int = 0) -> dict[str, Any]:
-    frames = page.evaluate("i => workers[i].frames", worker)
-    press(page, f"One {player} step")
-    page.wait_for_function("([i, n]) => workers[i].frames > n", arg=[worker, frames])
-    return rest(page, worker)
-
-
-def values(page: Any, number: int = 0) -> dict[str, Any]:
-    page.wait_for_timeout(350)  # what the reader sets is published once he rests
-    return page.evaluate("i => models[i].get('values')", number)
 
 
 def test_it_plays_pauses_and_resets_to_the_first_picture(visit: Open) -> None:
@@ -288,18 +144,6 @@ MOVES: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-def field(page: Any, name: str) -> Any:
-    return lab(page).locator(f".lab-settings .live-control[data-name={name}] :is(input, select)")
-
-
-def move(page: Any, name: str, to: str) -> None:
-    found = field(page, name)
-    if found.evaluate("e => e.tagName") == "SELECT":
-        found.select_option(label=to)
-    else:
-        found.press(to)
-
-
 def test_every_setting_moves_what_it_should(visit: Open) -> None:
     page = visit()
     controls = page.evaluate("models[0].get('spec').controls")
@@ -365,7 +209,7 @@ def test_seed_views_and_slow_motion(visit: Open) -> None:
     canvas = lab(page).locator(".lab-plane canvas")
     page.wait_for_timeout(100)
     picture = canvas.evaluate("c => c.toDataURL()")
-    for view in ("data", "generated", "D: fake to real", "pull on samples", "image of a latent"):
+    for view in ("data", "generated", "what D says", "pull on samples", "image of a latent"):
         lab(page).get_by_label(view).click()
         changed = canvas.evaluate("c => c.toDataURL()")
         assert changed != picture, view
@@ -379,7 +223,7 @@ def test_seed_views_and_slow_motion(visit: Open) -> None:
     press(page, "New seed")
     rest(page)
     assert values(page)["settings"]["seed"] not in (5, 6)
-    lab(page).get_by_label("Slow motion").check()
+    lab(page).get_by_label("Speed").select_option("4 steps a second")
     started = time.monotonic()
     press(page, "Play")
     page.wait_for_function("workers[0].last.step >= 3")
@@ -392,7 +236,7 @@ def test_presets_are_the_reader_s_first_choice(visit: Open) -> None:
     page = visit()
     spec = page.evaluate("models[0].get('spec')")
     for preset in spec["presets"]:
-        press(page, preset["title"])
+        teach(page, preset["title"])
         lesson = lab(page).locator(".lab-lesson")
         assert preset["claim"] in lesson.inner_text()
         assert preset["try"] in lesson.inner_text()
@@ -408,9 +252,13 @@ def test_presets_are_the_reader_s_first_choice(visit: Open) -> None:
         now = values(page)
         assert now["preset"] == preset["name"]
         assert now["settings"] == spec["defaults"] | {"seed": 5} | preset["settings"]
-        button = lab(page).get_by_role("button", name=preset["title"], exact=True)
-        assert button.get_attribute("aria-pressed") == "true"
-        assert lab(page).locator('.lab-presets [aria-pressed="true"]').count() == 1
+        menu = lab(page).get_by_label("Lesson", exact=True)
+        assert menu.evaluate("e => e.selectedOptions[0].text") == preset["title"]
+    again = lab(page).get_by_role("button", name="As the lesson has it")
+    assert not again.is_visible()
+    move(page, "rate_d", "End")
+    again.click()
+    assert values(page)["settings"] == now["settings"]
 
 
 def test_two_runs_stay_side_by_side(visit: Open) -> None:
@@ -463,10 +311,11 @@ def test_a_link_brings_the_settings_back(visit: Open) -> None:
 
 
 def test_what_is_wrong_in_a_link_is_said_and_left_out(visit: Open) -> None:
-    bad = "#lab.one=preset:nothing;rate_d:99;latent:2.5;spin:1;loss:hinge;drawn:1,2,3&lab.three=x"
+    bad = "#lab.one=preset:nothing;rate_d:99;latent:2.5;spin:1;loss:hinge;drawn:1,2,3;b.pack:2"
+    bad += "&lab.three=x"
     page = visit(bad)
     note = lab(page).locator(".lab-note").inner_text()
-    for wrong in ("preset nothing", "rate_d 99", "latent 2.5", "spin 1", "drawn 1,2,3"):
+    for wrong in ("preset nothing", "rate_d 99", "latent 2.5", "spin 1", "drawn 1,2,3", "b.pack"):
         assert wrong in note
     assert "hinge" not in note
     sent = page.evaluate("workers[0].sent.find((m) => m.type === 'reset').settings")
@@ -655,36 +504,27 @@ def test_a_worker_that_cannot_start_leaves_the_picture(chromium: Any, page_file:
     page.close()
 
 
-AXE = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
-  .filter((v) => ["serious", "critical"].includes(v.impact))
-  .map((v) => [v.id, v.nodes[0].html, v.nodes[0].failureSummary])"""
-
-
 def test_the_strongest_pull_is_measured(visit: Open) -> None:
     page = visit()
     state = reach(page, 60)
-    box = lab(page).get_by_label("pull on samples")
-    assert not box.is_checked()
-    box.check()
+    assert lab(page).get_by_label("pull on samples").is_checked()  # the lesson asks about it
     record = GanLab("collapse", name="one", seed=5).run(state["step"])
     pulls = np.linalg.norm(record.arrows[:, 2:], axis=1)
     said = lab(page).locator(".lab-readings").inner_text()
     assert said.endswith(
         f"D from {record.field.min():.2f} to {record.field.max():.2f} \u00b7 mean pull "
-        f"{pulls.mean():.3f}, strongest pull {pulls.max():.3f} "
-        "(arrows scaled to fit)"
+        f"{pulls.mean():.3f}, strongest pull {pulls.max():.3f}"
     )
 
 
-def test_arrows_are_on_and_of_true_length_where_a_lesson_asks_for_them(visit: Open) -> None:
+def test_arrows_have_their_true_length(visit: Open) -> None:
     page = visit()
-    box = lab(page).get_by_label("pull on samples")
-    press(page, "Saturation")
-    assert box.is_checked()
+    teach(page, "Saturation")
+    assert lab(page).get_by_label("pull on samples").is_checked()
     rest(page)
     state = reach(page, 60)
-    readings = lab(page).locator(".lab-readings")
-    assert readings.inner_text().endswith("(arrows \u00d7 1, cut at 0.35)")
+    key = lab(page).locator(".lab-pull")
+    assert "(\u00d7 1)" in key.inner_text()
     canvas = lab(page).locator(".lab-plane canvas")
 
     def picture() -> np.ndarray:
@@ -693,7 +533,7 @@ def test_arrows_are_on_and_of_true_length_where_a_lesson_asks_for_them(visit: Op
 
     def ink() -> float:
         """How much of the picture changes when the arrows go."""
-        full = picture()
+        box, full = lab(page).get_by_label("pull on samples"), picture()
         box.uncheck()
         without = picture()
         box.check()
@@ -702,14 +542,22 @@ def test_arrows_are_on_and_of_true_length_where_a_lesson_asks_for_them(visit: Op
     faint = ink()
     move(page, "loss", "non-saturating")
     reach(page, state["step"] + 20)
-    assert ink() > max(
-        20 * faint, 0.003
-    )  # the pull is a thousand times as strong, and the picture says so
-    press(page, "Collapse")
-    assert box.is_checked()  # the reader's own wish is left alone
+    # The pull is a thousand times as strong, and the picture says so.
+    assert ink() > max(20 * faint, 0.003)
+    # The key's arrow is as long as such a pull is on the plane.
+    teach(page, "Collapse")
     rest(page)
     page.wait_for_timeout(100)
-    assert "scaled to fit" in readings.inner_text()
+    for factor in (10.0, 100.0):
+        lab(page).get_by_label("Length of the arrows").select_option(f"\u00d7 {factor:g}")
+        said = re.match(r"pull of ([\d.]+) \(\u00d7 ([\d.]+)\)", key.inner_text().strip())
+        assert said is not None
+        assert float(said[2]) == factor
+        assert re.fullmatch(r"0\.0*[125]|[125]0*", said[1])
+        shown = float(key.locator("path").get_attribute("d").split("H")[1].split("m")[0]) - 2
+        width = canvas.evaluate("c => c.getBoundingClientRect().width")
+        assert shown == pytest.approx(float(said[1]) * factor * width / 3, abs=0.1)
+        assert 10 < shown <= 54
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1000), ("dark", 360)])

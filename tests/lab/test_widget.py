@@ -38,10 +38,18 @@ FILES = {
     "runtime.js": "export async function load() {}\n",
     "engine.js": 'import { load } from "./runtime.js";\nload("\\n\\u00e9");\n',
     "gan.js": (
-        'import { load } from "./runtime.js";\n'
-        "export function render() { return [load, WORKER]; }\n"
+        'import { load } from "./runtime.js";\nimport { Plot } from "./plot.js";\n'
+        "export function render() { return [load, WORKER, Plot, late]; }\n"
     ),
-    "live.css": ".live { color: red; }\n/* laboratory */\n.gan { color: blue; }\n",
+    "charts.js": 'import { a } from "./plot.js";\nexport const charts = a;\n',
+    "late.js": (
+        'import { charts } from "./charts.js";\nimport { Plot } from "./plot.js";\n'
+        "export function furnish() { return [charts, Plot]; }\n"
+    ),
+    "live.css": (
+        ".live { color: red; }\n/* controls */\n.control { color: red; }\n"
+        "/* laboratory */\n.gan { color: blue; }\n/* late */\n.chart { color: blue; }\n"
+    ),
 }
 
 
@@ -78,17 +86,39 @@ def test_both_forms_of_a_bundle_run(folder: Path, kind: str) -> None:
     done = subprocess.run([str(shutil.which("node")), program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     called, *rest = [*done.stdout.splitlines()]
-    assert json.loads(called) == [kind, assets.digest(kind), "function", assets.css(kind)]
+    first, _ = assets._styles(kind)
+    assert json.loads(called) == [kind, assets.digest(kind), "function", first]
     assert rest[0] == "function"
     if kind == "gan":  # what a worker runs: the engine and what it imports
         worker = json.loads(rest[1])
         assert worker.index("async function load") < worker.index('load("\\n\\u00e9")')
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node")
+def test_what_comes_late_is_made_of_what_was_there(folder: Path) -> None:
+    assert "charts" not in assets.body("gan", whole=False)
+    assert "const charts" in assets.body("gan")
+    late = assets.late_script("gan")
+    assert late.count("class Plot") == 0  # it is shared, not twice there
+    program = folder / "late.mjs"
+    program.write_text(
+        "const ganlibLive = { widget: (kind, digest, made) => {\n"
+        "  const { css, furnish } = made({ Plot: 'plot', a: 7 });\n"
+        "  console.log(JSON.stringify([kind, digest, css, ...furnish()]));\n} };\n" + late
+    )
+    done = subprocess.run([str(shutil.which("node")), program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    _, style = assets._styles("gan")
+    assert json.loads(done.stdout) == ["gan", assets.late_digest("gan"), style, 7, "plot"]
+    assert assets.late_script("interact") == assets.late_digest("interact") == ""
+
+
 def test_the_style_of_the_laboratory_travels_with_it_alone(folder: Path) -> None:
-    assert ".live" in assets.css("interact")
-    assert ".gan" not in assets.css("interact")
-    assert assets.css("gan") == FILES["live.css"]
+    assert assets.css("interact") == ".live { color: red; }\n.control { color: red; }\n"
+    first, late = assets._styles("gan")
+    assert first == ".live { color: red; }\n.gan { color: blue; }\n"
+    assert late == ".control { color: red; }\n.chart { color: blue; }\n"
+    assert assets.css("gan") == first + late
 
 
 def test_the_digest_follows_every_file(folder: Path) -> None:

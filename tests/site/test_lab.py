@@ -211,7 +211,8 @@ def test_a_widget_that_throws_leaves_the_still(probes: Path, watch: Any) -> None
 
 # ---- every live figure of the site --------------------------------------------------------------
 
-LIMIT = 30_000  # bytes over the wire: script and module of one widget
+LIMIT = 30_000  # bytes over the wire: script and module to the first picture of one widget
+WHOLE = 60_000  # with what comes after it
 
 
 def per(given: list[Live]) -> Any:
@@ -254,6 +255,9 @@ def test_script_and_module_are_small(figure: Live) -> None:
     for name, digest in figure.state["modules"].items():
         size = script + wire(digest)
         assert size <= LIMIT, f"{figure.name}: {size} bytes with the module {name}"
+        if late := figure.state.get("late"):
+            whole = size + wire(late)
+            assert whole <= WHOLE, f"{figure.name}: {whole} bytes with what comes late"
 
 
 @pytest.fixture(scope="module")
@@ -477,3 +481,30 @@ def test_the_laboratory_trains_pauses_and_starts_again(
     assert visit.complaints == []
     assert visit.outside == []
     page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("address_of", ["address", "file"])
+def test_the_laboratory_has_a_page_of_its_own(address_of: str, address: str, chromium: Any) -> None:
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    root = address if address_of == "address" else SITE.as_uri()
+    visit = Visit(context, f"{root}/lab.html#lab.stage=preset:healthy;seed:7")
+    page = visit.page
+    page.wait_for_selector(".lab-settings")
+    step = "Number(document.querySelector('.lab-run').dataset.step)"
+    page.locator(".lab-play").press("Enter")
+    page.wait_for_function(f"{step} >= 20")
+    assert page.locator("[data-name=seed] input").input_value() == "7"
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    page.get_by_role("link", name="to the book").click()
+    page.wait_for_selector("h1:has-text('Proof and Play')")
+    assert visit.complaints == []
+    assert visit.outside == []
+    context.close()
+
+
+def test_the_front_page_and_the_contents_lead_to_the_laboratory(site: Path) -> None:
+    for name in ("book/index", "book/theory/the-game"):
+        text = (site / f"{name}.html").read_text(encoding="utf-8")
+        assert re.search(r'<p class="lab-link">\s*<a[^>]*href="[./]*lab\.html"', text), name
+    assert 'href="../lab.html?embed"' in (site / "book/index.html").read_text(encoding="utf-8")

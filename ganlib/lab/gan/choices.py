@@ -60,13 +60,14 @@ def _menu(name: str, value: Any, options: Mapping[Any, str], label: str, **more:
 _TARGET, _GAME, _OPTIMISER = "Target and noise", "Game", "Optimiser"
 _TARGETS_OF_LS = {"when": {"loss": ["least-squares"]}, "step": 0.1, "group": _GAME}
 
-#: Every setting but ``drawn``: its default, its limits or what a menu offers, and whether a run
-#: starts again when it changes.
+#: Every setting but ``drawn``: its default, its limits or what a menu offers, whether a run
+#: starts again when it changes, and whether it is ``rare``, so that it may be folded away.
 CONTROLS: tuple[dict[str, Any], ...] = (
     _menu("target", "ring", {k: t.label for k, t in TARGETS.items()}, "Target",
           group=_TARGET, restarts=True),
     _slider("latent", 2, 1, LATENT, "Noise dimension", step=1, group=_TARGET, restarts=True),
-    _menu("batch", 256, {b: str(b) for b in (32, 64, 128, 256)}, "Batch", group=_TARGET),
+    _menu("batch", 256, {b: str(b) for b in (32, 64, 128, 256)}, "Batch", group=_TARGET,
+          rare=True),
     _menu("loss", "non-saturating", {k: o.label for k, o in LOSSES.items()}, "Loss", group=_GAME),
     _slider("a", 0.0, -2, 2, "a: target of D for fakes", **_TARGETS_OF_LS),
     _slider("b", 1.0, -2, 2, "b: target of D for real", **_TARGETS_OF_LS),
@@ -83,9 +84,9 @@ CONTROLS: tuple[dict[str, Any], ...] = (
     _slider("critic_steps", 1, 1, 10, "Steps of D for one of G", step=1, group=_GAME),
     _slider("rate_g", 1e-3, 1e-5, 1, "Rate of G", log=True, group=_OPTIMISER),
     _slider("rate_d", 1e-3, 1e-5, 1, "Rate of D", log=True, group=_OPTIMISER),
-    _slider("beta1", 0.5, 0, 0.99, "Adam's beta 1", step=0.01, group=_OPTIMISER),
-    _slider("beta2", 0.999, 0, 0.999, "Adam's beta 2", step=0.001, group=_OPTIMISER),
-    _slider("epsilon", 1e-8, 1e-8, 1e-1, "Adam's epsilon", log=True, group=_OPTIMISER),
+    _slider("beta1", 0.5, 0, 0.99, "Adam's beta 1", step=0.01, group=_OPTIMISER, rare=True),
+    _slider("beta2", 0.999, 0, 0.999, "Adam's beta 2", step=0.001, group=_OPTIMISER, rare=True),
+    _slider("epsilon", 1e-8, 1e-8, 1e-1, "Adam's epsilon", log=True, group=_OPTIMISER, rare=True),
     {"kind": "number", "name": "seed", "value": 0, "min": 0, "max": 2**32 - 1, "step": 1,
      "label": "Seed", "group": _TARGET, "restarts": True},
 )  # fmt: skip

@@ -155,6 +155,7 @@ PRESETS: dict[str, Preset] = {
             "pairs": Trial("D sees two", {"pack": 2}, 1000, _all_eight),
             "equal": Trial("equal rates", {"rate_d": 1e-3}, 1000, _all_eight),
         },
+        arrows=10.0,
     ),
     "packing": Preset(
         "Packing",
@@ -197,8 +198,8 @@ PRESETS: dict[str, Preset] = {
         "Oscillation",
         "The settings of the collapse, with an eye on time. Within 1,000 steps the share of "
         "high-quality samples reaches 30 % and falls below 10 % again in {itself.held} runs.",
-        "slow motion, and the high-quality share. Then set the rate of D to 0.001: do the samples "
-        "still come and go?",
+        "set the speed to 4 steps a second, and follow the high-quality share. Then set the rate "
+        "of D to 0.001: do the samples still come and go?",
         "At equal rates they came and went in {equal.held} runs, and at the end {equal.quality} "
         "were of high quality ({equal.quality_range}); with the slow D {itself.quality} "
         "({itself.quality_range}). A featureless disc has {disc.quality}, a perfect sampler "
@@ -235,8 +236,8 @@ PRESETS: dict[str, Preset] = {
         "Saturation",
         "A strong D and the minimax loss. After 100 steps the gradient that reaches a sample is "
         "below 0.01 on average, and no mode is covered, in {itself.held} runs.",
-        "read the strongest pull after 100 steps. Arrows are drawn at their true length, up to a "
-        "limit: can you see one? Then change the loss to non-saturating, reset, and read it again. "
+        "read the strongest pull after 100 steps. Arrows are drawn at their true length: can you "
+        "see one? Then change the loss to non-saturating, reset, and read it again. "
         "How many times longer?",
         "Minimax: strongest pull {itself.strongest} ({itself.strongest_range}), mean "
         "{itself.pull} ({itself.pull_range}). Non-saturating: strongest {none.strongest} "

@@ -6,6 +6,9 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+import sympy as sp
+
+from ganlib import losses
 from ganlib.lab.gan import lessons
 from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
 from ganlib.lab.gan.presets import PRESETS, preset_named
@@ -19,8 +22,10 @@ from ganlib.lab.laboratory import (
     PENALTIES,
     PERFECT,
     SHOWN,
+    Objective,
     laboratory,
     name_of,
+    weights_of_generator,
 )  # fmt: skip
 from ganlib.lab.widget import Live, Still, table
 
@@ -158,13 +163,31 @@ def _lesson(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _middle(objective: Objective) -> float | str | None:
+    """What is white: a number, the middle of D's two targets, or None for the median."""
+    middle = objective.middle
+    return "targets" if isinstance(middle, sp.Expr) else middle
+
+
+def _formulas(objective: Objective) -> list[str]:
+    """What D and G minimise, in words of the critic's output s on data x and on samples G(z)."""
+    of = objective.loss
+
+    def on(cost: sp.Expr, what: str) -> sp.Expr:
+        return cost.subs(losses.critic_output, sp.Symbol(f"s({what})"))
+
+    costs = (on(of.on_real, "x") + on(of.on_fake, "G"), on(of.of_generator, "G"))
+    plain = str.maketrans({"*": "", "-": "\u2212"})
+    return [sp.sstr(cost).replace("**2", "\u00b2").translate(plain) for cost in costs]
+
+
 def _spec(preset: str) -> dict[str, Any]:
     controls = [dict(control) for control in CONTROLS]
     for control in controls:
         if control["kind"] == "menu":  # a menu's value is a place, as in every widget
             control["value"] = control["names"].index(control["value"])
     return {
-        "title": "A laboratory for GANs on the plane",
+        "title": "GAN laboratory",
         "alt": "Data, generated samples and the discriminator's field, with the scores by step.",
         "presets": [_lesson(name) for name in PRESETS],
         "defaults": DEFAULTS,
@@ -175,7 +198,10 @@ def _spec(preset: str) -> dict[str, Any]:
             for name, t in TARGETS.items()
         },
         "losses": [
-            {"name": name, "label": o.label, "logistic": o.logistic} for name, o in LOSSES.items()
+            {"name": name, "label": o.label, "logistic": o.logistic, "middle": _middle(o),
+             "formulas": _formulas(o)}
+            for name, o in LOSSES.items()
         ],
+        "weights_g": weights_of_generator(),
         "every": EVERY, "kept": KEPT, "perfect": PERFECT, "shown": SHOWN,
     }  # fmt: skip

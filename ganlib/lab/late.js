@@ -1,0 +1,15 @@
+// What comes after the first picture.
+import { Charts } from "./charts.js";
+import { Desk } from "./desk.js";
+import { Flow } from "./flow.js";
+import { Hand } from "./hand.js";
+
+export function furnish(lab) {
+  lab.hand = new Hand(lab);
+  lab.stage.root.onkeydown = (event) => lab.hand.shortcut(event);
+  lab.stage.flow.replaceChildren();
+  if (!lab.stage.embedded) lab.flow = new Flow(lab.stage.flow);
+  lab.chart = (run) => { run.charts = new Charts(run); };
+  lab.runs.forEach(lab.chart);
+  lab.desk = new Desk(lab);
+}
