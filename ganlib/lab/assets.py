@@ -26,11 +26,13 @@ _FOLDER = Path(__file__).parent
 class _Bundle:
     entry: str  # the file that exports `render`
     worker: str = ""  # the file that a worker runs, whose joined text `WORKER` then holds
+    css: str = ""  # a style sheet of its own, after live.css
 
 
 _BUNDLES = {
     "interact": _Bundle("interact.js"),
     "gan": _Bundle("gan.js", worker="engine.js"),
+    "digits": _Bundle("digits.js", worker="digits-engine.js", css="digits.css"),
 }
 
 _IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"\./([\w-]+\.js)";[ \t]*\n?', re.MULTILINE)
@@ -73,8 +75,9 @@ def css(kind: str) -> str:
     shared, mark, laboratory = (
         (_FOLDER / "live.css").read_text(encoding="utf-8").partition(_LABORATORY)
     )
-    _bundle(kind)
-    return shared + mark + laboratory if kind == "gan" else shared
+    own = _bundle(kind).css
+    more = (_FOLDER / own).read_text(encoding="utf-8") if own else ""
+    return shared + mark + laboratory if kind == "gan" else shared + more
 
 
 def module(kind: str) -> str:
