@@ -103,14 +103,14 @@ class Digits {
     const { spec } = this;
     this.varied = make("span", { className: "digits-varied" });
     this.share = make("strong", { className: "digits-share" });
-    this.compared = make("span", {}, ` of ${spec.asked} samples are read as the digit asked; of real digits that nobody learnt from, ${percent(spec.accuracy)}. `);
+    this.compared = make("span", {}, ` of ${spec.asked} samples are read as the digit asked (of unseen real digits ${percent(spec.accuracy)}). `);
     const chart = (title, items = []) => {
-      const plot = new Plot({ aspect: 2.7, label: title }), head = legend(items);
+      const plot = new Plot({ aspect: 3.2, label: title }), head = legend(items);
       head.prepend(make("li", { className: "digits-title" }, title));
       return { plot, element: make("div", { className: "digits-chart" }, head, plot.element) };
     };
     this.modes = chart("What is read");
-    this.curve = chart("Of 1", [["theory", "read as asked"], ["accent", "variety"]].map(([role, label]) => ({ kind: "curve", role, label })));
+    this.curve = chart("By step", [["theory", "read as asked", []], ["accent", "variety"]].map(([role, label, dash]) => ({ kind: "curve", role, label, dash })));
     this.losses = chart("Losses", [["critic", "D"], ["fake", "G"]].map(([role, label]) => ({ kind: "curve", role, label })));
     this.charts = [this.modes, this.curve, this.losses];
     return make("div", { className: "digits-scores" },

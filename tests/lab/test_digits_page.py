@@ -158,7 +158,7 @@ def test_the_numbers_are_those_of_python(visit: Open, twin: Run) -> None:
     assert f"step {step:,}" in text
     assert page.locator(".digits-share").inner_text() == f"{100 * record.right:.0f}\u2009%"
     assert f"a distance of {near[1]:.2f}" in text
-    assert f"of real digits that nobody learnt from, {100 * packed.accuracy:.0f}\u2009%" in text
+    assert f"(of unseen real digits {100 * packed.accuracy:.0f}\u2009%)" in text
     assert f"{record.history['variety'][-1]:.2f} of the data" in text
 
 

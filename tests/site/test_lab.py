@@ -212,6 +212,7 @@ def test_a_widget_that_throws_leaves_the_still(probes: Path, watch: Any) -> None
 # ---- every live figure of the site --------------------------------------------------------------
 
 LIMIT = 30_000  # bytes over the wire: script and module of one widget
+LATER = {"pictures": 45_000}  # what a widget asks for when a reader comes near it, or plays
 
 
 def per(given: list[Live]) -> Any:
@@ -252,8 +253,9 @@ def test_script_and_module_are_small(figure: Live) -> None:
 
     script = wire(figure.state["bundle"])
     for name, digest in figure.state["modules"].items():
-        size = script + wire(digest)
-        assert size <= LIMIT, f"{figure.name}: {size} bytes with the module {name}"
+        size = wire(digest) if name in LATER else script + wire(digest)
+        limit = LATER.get(name, LIMIT)
+        assert size <= limit, f"{figure.name}: {size} bytes with the module {name}"
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def film(records: Sequence[Record]) -> bytes:
             at = {"transform": axis.transAxes, "va": "center", "fontsize": 9}
             axis.text(-0.02, 0.5, label, ha="right", **at)
             if record is not None:
-                axis.text(1.02, 0.5, f"{100 * record.right:.0f} % read so", ha="left", **at)
+                axis.text(1.02, 0.5, f"{100 * record.right:.0f} % as asked", ha="left", **at)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=110)
         plt.close(figure)
