@@ -23,7 +23,8 @@ from tools import icons, pictures, styles, weight
 # ---- stylesheets -------------------------------------------------------------------------------
 
 PAGE = """<html data-theme="light"><body class="one two"><p id="first" style="color:var(--own)">
-<svg viewBox="0 0 1 1"></svg></p><script>node.className = `late ${x}`; "--script"</script>
+<svg viewBox="0 0 1 1"></svg></p>
+<script>node.className = `late ${x}`; node.dataset.isOpen = 1; "--script"</script>
 </body></html>"""
 
 
@@ -38,7 +39,8 @@ def known() -> styles.Vocabulary:
     "selector",
     ["p", ".one.two > p", "#first", "html[data-theme=dark] p", "*", ":root", ".late", "p::before",
      "p:hover", ".one:not(.gone)", ":is(.gone, .two)", "p:nth-child(2n + 1)", "P",
-     ".gone, .one", "body:has(svg)", "::selection", "a-tag .late, p"],
+     ".gone, .one", "body:has(svg)", "::selection", "a-tag .late, p",
+     "[data-is-open]"],
 )  # fmt: skip
 def test_a_rule_that_may_match_stays(selector: str, known: styles.Vocabulary) -> None:
     assert "red" in styles.prune(f"{selector}{{color:red}}", known)

@@ -5,7 +5,8 @@ turn, again and again, on one machine travels better. Each row gives the median 
 neighbouring runs, and their range. A step counts one step of the discriminator and one of the
 generator; where many GANs train at once, the steps of all are counted. The last row is the
 laboratory's step, compiled to WebAssembly and run as a page runs it, in a worker of a headless
-browser (in Node where there is no browser).
+browser (in Node where there is no browser). Below the table: how long a reader plays until the
+digits of the front page are learnt, in seconds, as a reader counts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tqdm import tqdm
 from ganlib import data, lab, losses, networks, step, training
 from ganlib.game import Game
 from ganlib.lab import compiler, flat
-from tools import bench_studies, browser
+from tools import bench_digits, bench_studies, browser
 
 PAIRS = 7
 STEPS = 400
@@ -349,6 +350,8 @@ def main() -> None:
         what = f"the step compiled, in {where}, against fit, {setting.name}"
         comparison = Comparison(what, rate, lambda: fit_loop(setting))
         print(report(comparison, measure(comparison)))
+    if _has_browser():
+        print(bench_digits.report())
 
 
 if __name__ == "__main__":

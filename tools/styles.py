@@ -21,6 +21,7 @@ import tinycss2
 
 TAG = re.compile(r"<([a-zA-Z][\w-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
 ATTRIBUTE = re.compile(r"([a-zA-Z_:][\w:.-]*)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+)))?")
+DATA = re.compile(r"\bdataset\.(\w+)")
 WORD = re.compile(r"-*[A-Za-z_][\w-]*")
 NESTED = {"media", "supports", "layer", "container", "scope", "document", "-moz-document"}
 ANY_OF = {"is", "where", "matches", "-webkit-any", "-moz-any", "has", "host"}  # one must match
@@ -60,6 +61,8 @@ class Vocabulary:
 
     def add_script(self, text: str) -> None:
         self.words.update(WORD.findall(text))
+        for name in DATA.findall(text):  # element.dataset.isOpen is its attribute data-is-open
+            self.words.add("data-" + re.sub("[A-Z]", lambda big: f"-{big[0].lower()}", name))
 
     def __contains__(self, name: tuple[str, str]) -> bool:
         kind, text = name

@@ -1,10 +1,12 @@
 """Torch functions for a page without a kernel, compiled to WebAssembly.
 
-Two widgets, :class:`~ganlib.lab.gan.GanLab` and :func:`~ganlib.lab.figure.interact`, live in
-Jupyter and in the published page alike. Imports run downwards only::
+Three widgets, :class:`~ganlib.lab.gan.GanLab`, :class:`~ganlib.lab.digits.DigitsLab` and
+:func:`~ganlib.lab.figure.interact`, live in Jupyter and in the published page alike. Imports run
+downwards only::
 
     lessons          the command that counts what the laboratory's lessons claim
     figure, gan      what is shown: a figure over its controls; the laboratory for training
+    digits           a GAN of pictures, with what it computes
     laboratory       what GanLab computes, as one module: the step, its noise, the scores
     widget           Live: what widgets share: state, the still figure, the page's form of it
     assets           the scripts (*.js, live.css), joined to one bundle a kind of widget
@@ -24,6 +26,7 @@ from typing import Any
 _HOMES = {
     "Bars": "figure",
     "Curve": "figure",
+    "DigitsLab": "digits",
     "Field": "figure",
     "Figure": "figure",
     "GanLab": "gan",

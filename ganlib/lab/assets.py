@@ -27,11 +27,13 @@ class _Bundle:
     entry: str  # the file that exports `render`
     worker: str = ""  # the file that a worker runs, whose joined text `WORKER` then holds
     late: str = ""  # the file whose exports `late(model)` returns: fetched after the first picture
+    css: str = ""  # a style sheet of its own, after live.css
 
 
 _BUNDLES = {
     "interact": _Bundle("interact.js"),
     "gan": _Bundle("gan.js", worker="engine.js", late="late.js"),
+    "digits": _Bundle("digits.js", worker="digits-engine.js", css="digits.css"),
 }
 
 _IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"\./([\w-]+\.js)";[ \t]*\n?', re.MULTILINE)
@@ -90,10 +92,11 @@ def _styles(kind: str) -> tuple[str, str]:
     ground, *rest = _SECTION.split((_FOLDER / "live.css").read_text(encoding="utf-8"))
     part = dict.fromkeys(("controls", "laboratory", "late"), "")
     part |= dict(zip(rest[::2], rest[1::2], strict=True))
-    _bundle(kind)
+    own = _bundle(kind).css
     if kind == "gan":
         return ground + part["laboratory"], part["controls"] + part["late"]
-    return ground + part["controls"], ""
+    more = (_FOLDER / own).read_text(encoding="utf-8") if own else ""
+    return ground + part["controls"] + more, ""
 
 
 def module(kind: str) -> str:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ganlib import options
+from ganlib.batches import Batch
 from ganlib.game import Game
 from ganlib.losses import Loss
 from ganlib.optimisers import Adam
@@ -163,7 +164,7 @@ class FlatStep:
         return functional_call(self._players[1].template[0], self.weights(state)[1], (points,))
 
     def discriminator_step(
-        self, state: Tensor, real: Tensor, latent: Tensor, mix: Tensor, settings: Tensor
+        self, state: Tensor, real: Batch, latent: Batch, mix: Tensor | None, settings: Tensor
     ) -> Stepped:
         """The discriminator's loss, and the state after its step.
 
@@ -172,7 +173,8 @@ class FlatStep:
         state
             From :meth:`initial` or a step.
         real, latent
-            A batch of samples (N, d) and one of latents (N, latent size).
+            A batch of samples (N, d) and one of latents (N, latent size); each with its condition,
+            as a pair, for networks that take one.
         mix
             Uniform draws (N / pack, 1), for a penalty that looks between samples.
         settings
@@ -185,9 +187,9 @@ class FlatStep:
     def generator_step(
         self,
         state: Tensor,
-        latent: Tensor,
+        latent: Batch,
         settings: Tensor,
-        real: Tensor | None = None,
+        real: Batch | None = None,
         mix: Tensor | None = None,
     ) -> Stepped:
         """The generator's loss, and the state after its step; see above.

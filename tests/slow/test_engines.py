@@ -15,7 +15,7 @@ import pytest
 from browsing import ENLIVEN, SETTLED
 from figures import FIGURES, PAGES, PROBE, READ, Live, Reading, Twin
 
-from ganlib.lab import gan
+from ganlib.lab import digits, gan
 from tools.serve import server
 
 STEPS = 200
@@ -23,11 +23,12 @@ STEPS = 200
 TRAIN = """async (number, steps) => {
   const figure = document.querySelectorAll('.ganlib-live')[number];
   figure.scrollIntoView({ block: 'center', behavior: 'instant' });
-  const step = () => Number(figure.querySelector('.lab-run').dataset.step);
+  const step = () => Number(figure.querySelector('.lab-run, .digits').dataset.step);
   const sleep = (time) => new Promise((done) => setTimeout(done, time));
-  figure.querySelector('.lab-play').click();
+  const play = figure.querySelector('.lab-play, .digits-play');
+  play.click();
   for (const until = Date.now() + 120000; step() < steps && Date.now() < until;) await sleep(20);
-  figure.querySelector('.lab-play').click();
+  play.click();
   return frames_of_workers[figure.probe.first].history;
 }"""
 COMPLAINTS = """<script>
@@ -68,7 +69,9 @@ def interact(engine: engines.Engine, figure: Live) -> list[str]:
 def laboratory(engine: engines.Engine, figure: Live) -> list[str]:
     """What of a laboratory's history up to step 200 differs from Python's run."""
     history = engine.evaluate(TRAIN, figure.number, STEPS)
-    twin = gan.Run(figure.state["values"]["settings"])
+    values = figure.state["values"]
+    plane = figure.state["widget"] == "gan"
+    twin = gan.Run(values["settings"]) if plane else digits.Run(values["seed"])
     while twin.step < STEPS:
         twin.both()
     mine = twin.record().history
@@ -91,7 +94,7 @@ def test_live_figures_hold_pythons_numbers(page: str, engine: engines.Engine, wa
     fates: list[Any] = engine.evaluate(ENLIVEN)
     mine = [figure for figure in FIGURES if figure.page == page]
     assert fates == [[figure.state["name"], "yes"] for figure in mine]
-    check = {"interact": interact, "gan": laboratory}
+    check = {"interact": interact, "gan": laboratory, "digits": laboratory}
     faults = {f.name: check[f.state["widget"]](engine, f) for f in mine}
     assert not any(faults.values()), faults
     assert engine.evaluate("async () => complaints") == []
