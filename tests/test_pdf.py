@@ -105,6 +105,14 @@ def change(site: Path, old: str, new: str, page: str = "a/one.html") -> None:
     path.write_text(text.replace(old, new))
 
 
+def test_the_chapters_of_a_contents(tmp_path: Path) -> None:
+    (tmp_path / "_toc.yml").write_text(
+        "root: a/one\nparts:\n  - caption: Part\n    chapters:\n      - file: b/two\n"
+        "        sections:\n          - file: b/names\n      - file: c/three\n"
+    )
+    assert assemble.contents(tmp_path) == [*CHAPTERS, Chapter(2, "c/three", "Part")]
+
+
 @pytest.fixture
 def document(site: Path, tmp_path: Path) -> Any:
     return lxml_html.document_fromstring(made(site, tmp_path / "doc").html)

@@ -81,7 +81,10 @@ class Book:
 
 
 def contents(root: Path = ROOT) -> list[Chapter]:
-    """All pages of ``_toc.yml``, each with the caption of its part."""
+    """The pages of ``_toc.yml``, each with the caption of its part.
+
+    Pages below a page, the library's names one by one, are to be looked up, and stay on the site.
+    """
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     names = [(toc["root"], "")]
     for part in toc["parts"]:
