@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tools import recount
@@ -105,4 +106,19 @@ def test_the_command_prints_what_failed_and_what_changed(page: Page, monkeypatch
     said = capsys.readouterr().out
     assert "seeds from 100: 3 held, 0 failed" in said
     assert "FAILED obs-first: assert seen[0] == 100" in said
+    assert "page is not built as it stands" in said
     assert "page-sum: ? -> 6015" in said
+
+
+def test_values_that_did_not_change_are_left_out(page: Page, monkeypatch, capsys) -> None:
+    ran = page.notebook()
+    for name, text in (("page-sum", "615"), ("page-text", "'as it was'")):
+        told = {"scrapbook": {"name": name, "mime_prefix": "x/"}}
+        output = nbformat.v4.new_output("display_data", {"x/text/plain": text}, metadata=told)
+        ran.cells[-1].outputs.append(output)
+    monkeypatch.setattr(recount, "Page", lambda name: page)
+    monkeypatch.setattr(recount, "joined", lambda page: ran)
+    assert recount.main(["page", "--seeds", "1000"]) == 0
+    said = capsys.readouterr().out
+    assert "page-sum: 615 -> 6015" in said
+    assert "page-text" not in said

@@ -21,7 +21,7 @@ from typing import Any
 import matplotlib.pyplot
 import myst_nb
 
-from tools.execute import EXECUTED, joined
+from tools.execute import joined
 from tools.predictions import glued
 from tools.sources import Page, code_cells
 
@@ -116,6 +116,15 @@ def _plain(text: str) -> str:
     return str(ast.literal_eval(text)) if text[:1] in "'\"" else text
 
 
+def _built(page: Page) -> dict[str, str]:
+    """The values that the built chapter glued; none where it was built from another text."""
+    try:
+        return {name: _plain(text) for name, text in glued(joined(page)).items()}
+    except (FileNotFoundError, ValueError):
+        print(f"{page.name} is not built as it stands: ? is in the place of its values")
+        return {}
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.recount", description=__doc__)
     parser.add_argument("page", help="such as book/practice/mode-collapse")
@@ -124,9 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     page = Page(options.page.removesuffix(".md"))
-    built = {}
-    if (EXECUTED / f"{page.name}.ipynb").is_file():
-        built = {name: _plain(text) for name, text in glued(joined(page)).items()}
+    built = _built(page)
     for first in options.seeds:
         try:
             found = recount(page, first)
