@@ -206,8 +206,8 @@ def plain(value: Any, name: str) -> Any:
 
     Examples
     --------
-    >>> plain({"steps": 3, "name": "ring"}, "settings")
-    {'steps': 3, 'name': 'ring'}
+    >>> plain({"steps": 3}, "settings")
+    {'mapping': [['steps', 3]]}
     >>> plain(print, "watch")
     Traceback (most recent call last):
         ...

@@ -60,8 +60,9 @@ __all__ = [
     "wasserstein_matching",
 ]
 
-#: |difference of the means| and |difference of the standard deviations| of two Gaussians.
+#: The difference of the means of two Gaussians, taken as positive.
 mean_gap = sp.Symbol("mu_gap", nonnegative=True)
+#: The difference of their standard deviations, taken as positive.
 std_gap = sp.Symbol("sigma_gap", positive=True)
 #: The two standard deviations and the length scale of the kernel.
 std_p, std_q, scale = sp.symbols("sigma_p sigma_q ell", positive=True)

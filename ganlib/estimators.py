@@ -122,9 +122,9 @@ def score_function(costs: Tensor, scores: Tensor, baseline: Tensor | float = 0.0
 
     Examples
     --------
-    >>> costs, slopes = torch.tensor([1.0, 9.0]), torch.tensor([0.0, 2.0])
+    >>> costs, slopes = torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0])
     >>> score_function(costs, slopes), score_function(costs, slopes, baseline=5.0)
-    (tensor([ 0., 18.]), tensor([0., 8.]))
+    (tensor([ 1., 18.]), tensor([-4.,  8.]))
     """
     if costs.ndim != 1 or scores.ndim == 0 or scores.shape[0] != costs.shape[0]:
         raise ValueError(
@@ -238,8 +238,9 @@ def surrogate(costs: Tensor, log_probabilities: Tensor, baseline: Tensor | float
     return ((costs - baseline).detach() * log_probabilities).mean()
 
 
-#: The location mu of X ~ N(mu, 1), and the constant baseline: the symbols of the exact variances.
+#: The location mu of X ~ N(mu, 1), in the exact variances.
 location = sp.Symbol("mu", real=True)
+#: The constant baseline there.
 baseline_symbol = sp.Symbol("beta", real=True)
 
 

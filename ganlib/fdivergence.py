@@ -18,12 +18,16 @@ from ganlib.formulas import compile_formula
 
 __all__ = ["FDivergence", "Stable", "Symbolic", "p", "q", "t", "u", "v"]
 
-#: The symbols of every formula here: the ratio u = p / q, a critic's value t, a network's raw
-#: output v, and two densities at one point.
+# The symbols of every formula here.
+#: The ratio of the densities, u = p / q.
 u = sp.Symbol("u", positive=True)
+#: A critic's value, after the activation.
 t = sp.Symbol("t", real=True)
+#: A network's raw output.
 v = sp.Symbol("v", real=True)
+#: The density of the data at a point.
 p = sp.Symbol("p", positive=True)
+#: The density of the generated samples there.
 q = sp.Symbol("q", positive=True)
 
 

@@ -106,7 +106,8 @@ class Adam(_Constants):
     >>> rule = Adam(0.001)
     >>> rest = {name: {"w": torch.tensor(0.0)} for name in rule.slots}
     >>> weights, slopes = {"w": torch.tensor(1.0)}, {"w": torch.tensor(200.0)}
-    >>> after, slots = rule.updated(weights, slopes, rest, rule.settings)
+    >>> settings = {name: torch.tensor(value) for name, value in rule.settings.items()}
+    >>> after, slots = rule.updated(weights, slopes, rest, settings)
     >>> after["w"]
     tensor(0.9990)
     """

@@ -31,6 +31,7 @@ from ganlib.step import Ahead, Player, State, Step, pure
 
 __all__ = ["Option", "averaged", "past_generators", "replay", "simultaneous", "unrolled"]
 
+#: From a step to one that does the same and something more.
 Option = Callable[[Step], Step]
 
 

@@ -54,6 +54,7 @@ CRITIC = "#1f9e77"  #: the discriminator or critic
 THEORY = "#c2609c"  #: a closed form, to compare a measurement with
 ACCENT = "#b8921b"  #: a fifth line
 INK = "#767c85"  #: axes and text, 4.1:1 or more against white and against the dark page
+#: The colours of the lines of a figure, in turn.
 CYCLE = (REAL, FAKE, CRITIC, THEORY, ACCENT, "#7d6fd0", "#4fa3a8")
 
 

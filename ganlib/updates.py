@@ -199,11 +199,11 @@ def simulate(
 
     Examples
     --------
-    Three starts at once, none of which moves with a step of 0:
+    Three starts at once, before their first step:
 
     >>> circle = Game("a circle", psi, -theta)
     >>> starts = torch.tensor([1.0, 2.0, 3.0])
-    >>> path = simulate(circle, starts, torch.zeros(3), update=simultaneous(0.0), steps=2)
+    >>> path = simulate(circle, starts, torch.zeros(3), update=simultaneous(0.1), steps=0)
     >>> path.radius[-1]
     tensor([1., 2., 3.])
     """

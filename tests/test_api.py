@@ -13,7 +13,7 @@ import pytest
 
 import ganlib
 from tools import api
-from tools.sources import ROOT
+from tools.sources import ROOT, Page
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 TEXTS = [
@@ -52,28 +52,28 @@ def test_a_wrong_example_is_seen() -> None:
     assert "Expected" in run("ganlib.losses", "minimax", ">>> minimax().name\n'hinge'\n")
 
 
-def named(page_texts: list[tuple[str, str, str]]) -> set[tuple[str, str]]:
-    """(module, word) for every word of the code of the examples, by the module that they are of."""
+def named(page: Page) -> set[str]:
+    """Every name that the examples of a page use."""
     return {
-        (module, node.id)
-        for module, _, text in page_texts
+        node.id
+        for _, _, text in api.examples(page)
         for node in ast.walk(ast.parse(api.code(text)))
         if isinstance(node, ast.Name)
     }
 
 
 def test_every_public_name_is_documented_and_has_an_example() -> None:
-    shown = named([text for page in api.pages() for text in api.examples(page)])
+    shown = {module: named(page) for page in api.pages() for module in api.modules(page)}
     silent, without = [], []
     for module, names in api.public().items():
         for name in names:
             if not name.said:
                 silent.append(f"{module}.{name.name}")
             own = ">>> " in name.said or name.kind == "type"
-            if not own and (module, name.name) not in shown:
+            if not own and name.name not in shown[module]:
                 without.append(f"{module}.{name.name}")
     assert silent == [], "no documentation: a docstring, or a comment `#:` above a value"
-    assert without == [], "no example: an `Examples` section, or the name in one of its module"
+    assert without == [], "no example: an `Examples` section, or the name in one on its page"
 
 
 def test_an_example_uses_the_name_that_it_is_of() -> None:
@@ -132,3 +132,24 @@ FORMS = {
 def test_the_house_form_becomes_restructuredtext(form: str) -> None:
     text, expected = FORMS[form]
     assert api.house(text).strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "home", "expected"),
+    [
+        ("minimax", "ganlib.losses", "ganlib.losses.minimax"),
+        ("ganlib.losses.Loss.generator", "", "ganlib.losses.Loss.generator"),
+        ("Loss.generator", "ganlib.losses", "ganlib.losses.Loss.generator"),
+        ("Loss.name", "ganlib.losses", ""),
+        ("ganlib.networks.plain.mlp", "", "ganlib.networks.mlp"),
+        ("Game", "ganlib.step", "ganlib.game.Game"),
+        ("Game", "ganlib.dynamics", "ganlib.dynamics.Game"),
+        ("ganlib.lab.figure.interact", "", "ganlib.lab.interact"),
+        ("ganlib.losses", "", "ganlib.losses"),
+        ("ganlib.files", "", ""),
+        ("ganlib.nothing.at_all", "", ""),
+        ("Tensor", "ganlib.losses", ""),
+    ],
+)
+def test_a_name_is_found_where_the_pages_have_it(target: str, home: str, expected: str) -> None:
+    assert api.place(target, home) == expected

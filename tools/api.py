@@ -10,9 +10,11 @@ Examples run after two lines, which the module's section says: `begin`. `example
 
 from __future__ import annotations
 
+import ast
 import doctest
 import functools
 import importlib
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import find_pending_xref_condition
 
 from tools.sources import ROOT, Page, book_pages
 
@@ -109,8 +112,12 @@ def _comments(module: str) -> dict[str, str]:
 
 def _comment(module: str, name: str) -> str:
     """The comment of a value, in the module or in the one that it comes from."""
-    source = inspect.getsource(importlib.import_module(module))
-    homes = re.findall(rf"^from (ganlib[\w.]*) import [^#]*?\b{name}\b", source, re.M)
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    homes = [
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and name in {a.name for a in node.names}
+    ]
     for home in [module, *homes]:
         if found := _comments(home).get(name, "").strip():
             return found
@@ -136,7 +143,7 @@ def public() -> dict[str, list[Name]]:
         for module in modules(page):
             own = []
             for name in names(module):
-                if name.kind in ("class", "function"):
+                if name.kind in ("class", "function") or isinstance(name.value, sp.Basic):
                     if id(name.value) in shown:
                         continue
                     shown.add(id(name.value))
@@ -167,25 +174,29 @@ def _places() -> dict[int, str]:
     }
 
 
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # below what is no package
+        return False
+
+
 def place(target: str, home: str) -> str:
     """The full name under which the pages have what ``home`` calls ``target``; empty for none."""
     listed = public()
-    if target in listed or any(
-        target == f"{n.module}.{n.name}" for ns in listed.values() for n in ns
-    ):
+    if target in listed or target in {f"{n.module}.{n.name}" for ns in listed.values() for n in ns}:
         return target
-    first, _, rest = target.partition(".")
-    if first == "ganlib":
-        home, _, first = target.rpartition(".")
-        rest = ""
-    try:
-        value = getattr(importlib.import_module(home), first)
-    except (ImportError, AttributeError):
-        whole, _, method = target.rpartition(".")  # of a class that is named in full
-        found = place(whole, home) if whole.count(".") > 1 else ""
-        return f"{found}.{method}" if found else ""
+    parts = target.split(".")
+    if parts[0] == "ganlib":  # the longest part that is a module
+        cut = next(n for n in range(len(parts) - 1, 0, -1) if _is_module(".".join(parts[:n])))
+        home, parts = ".".join(parts[:cut]), parts[cut:]
+    value = getattr(importlib.import_module(home), parts[0], None)
     found = _places().get(id(value), "")
-    return f"{found}.{rest}" if found and rest else found
+    if not found or len(parts) == 1:
+        return found
+    # An attribute is no target: it stands in its class's own list.
+    is_method = inspect.isclass(value) and parts[1:] == [parts[-1]] and parts[-1] in _members(value)
+    return f"{found}.{parts[-1]}" if is_method else ""
 
 
 def begin(module: str) -> str:
@@ -202,7 +213,7 @@ def examples(page: Page) -> Iterator[tuple[str, str, str]]:
         texts = [("", head), *((name.name, name.said) for name in public()[module])]
         yield from ((module, where, text) for where, text in texts if ">>> " in text)
     if ">>> " in page.text:
-        yield modules(page)[-1], page.name, page.text
+        yield modules(page)[-1], page.name, re.sub(r"(?m)^```.*$", "", page.text)
 
 
 def code(text: str) -> str:
@@ -369,8 +380,8 @@ class Api(SphinxDirective):
                 if target:
                     link["reftarget"] = target
                     link.attributes.pop("refspecific", None)
-                else:
-                    link.replace_self(link.children)
+                else:  # of two forms of a name the one that is no link
+                    link.replace_self((find_pending_xref_condition(link, "*") or link).children)
         return list(whole.children)
 
     def section(self, title: str, content: list[nodes.Node], plain: bool = False) -> nodes.section:

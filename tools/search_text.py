@@ -89,6 +89,8 @@ def _pieces(node: nodes.Node, printed: bool = False) -> Iterator[str]:
         yield plain(node.astext())
     elif isinstance(node, nodes.math_block):
         yield f"\n{plain(node.astext())}\n"
+    elif isinstance(node, addnodes.desc_content):
+        yield from _summary(node)
     elif isinstance(node, nodes.Element):
         inside = printed or "cell_output" in node["classes"]
         inside = inside and not isinstance(node, nodes.caption)
@@ -97,6 +99,14 @@ def _pieces(node: nodes.Node, printed: bool = False) -> Iterator[str]:
         for child in node.children:
             yield from _pieces(child, inside)
         yield edge
+
+
+def _summary(node: addnodes.desc_content) -> Iterator[str]:
+    """Of the documentation of a name of the library its first paragraph, and its methods' names."""
+    for child in node.children[:1]:
+        yield from _pieces(child)
+    for method in node.findall(addnodes.desc_name):
+        yield f" {method.astext()}"
 
 
 def text(*parts: nodes.Node) -> str:
@@ -124,7 +134,8 @@ def _own(section: nodes.section, level: int) -> Iterator[nodes.Node]:
 def _code(parts: list[nodes.Node]) -> str:
     """The words of the code, each once."""
     blocks = [block for part in parts for block in part.findall(nodes.literal_block)]
-    shown = [block for block in blocks if "cell_output" not in _classes_above(block)]
+    unseen = {"cell_output", "py"}  # what was printed, and examples of the library's pages
+    shown = [block for block in blocks if not unseen & _classes_above(block)]
     words = (IDENTIFIER.findall(COMMENT.sub("", block.astext())) for block in shown)
     return " ".join(dict.fromkeys(word for found in words for word in found))
 
