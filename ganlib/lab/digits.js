@@ -302,12 +302,16 @@ class Digits {
     const seen = counts.filter((n) => n >= spec.asked / 100).length;
     const said = `Step ${whole(step)}: ${percent(right)} of ${spec.asked} samples read as the digit asked`;
     this.sheet.name(`${spec.rows} latents, each in ten classes. ${frame.filled ? said : "Untrained"}. ${this.near.textContent}`);
+    this.pair[0].sheet.name(`A ${NAMES[asked]}, generated`);
+    this.pair[1].sheet.name(near ? `A ${NAMES[near.label]}, the nearest training picture` : "Nothing yet");
     this.pad.name(`One latent of a plane, ${view.at.map((v) => decimal(v, 2)).join(", ")}: arrow keys move it`);
     this.mixed.name(`The latent in ten classes, read as ${[...frame.read_mixed].join(" ")}`);
     this.modes.plot.canvas.setAttribute("aria-label", `How often each digit is read: ${counts.map((n, i) => `${NAMES[i]} ${n}`).join(", ")}`);
     this.curve.plot.canvas.setAttribute("aria-label", `By step: read as asked ${percent(right)} now, real pictures ${percent(spec.accuracy)}; variety within a digit ${decimal(history.variety.at(-1) ?? NaN, 2)} of the data's`);
     this.losses.plot.canvas.setAttribute("aria-label", `Losses, ${["d", "g"].map((p) => `of ${p.toUpperCase()} ${decimal(frame.loss[p], 2)}`).join(", ")}`);
-    if (this.asked) {
+    // The answer to the last question, not to one before it.
+    const answered = ["from", "place", "at"].every((name) => String(view[name]) === String(this.view[name]));
+    if (this.asked && answered) {
       this.asked = false;
       this.voice.textContent = this.near.textContent;
     } else if (frame.filled && (this.soon || this.active && clock() - this.told.time > 5000)) {
