@@ -2,7 +2,8 @@
 // All that is shown is a function of the seed, the step, and where the reader points.
 import { moduleBytes } from "./runtime.js";
 import { control } from "./controls.js";
-import { decimal, extent, legend, make, Plot } from "./plot.js";
+import { Chart, legend } from "./chart.js";
+import { decimal, extent, make } from "./plot.js";
 import { Sheet } from "./digits-sheet.js";
 
 const RATES = [10, 60, null]; // steps a second, in the order of the menu of speeds
@@ -105,7 +106,7 @@ class Digits {
     this.share = make("strong", { className: "digits-share" });
     this.compared = make("span", {}, ` of ${spec.asked} samples are read as the digit asked (of unseen real digits ${percent(spec.accuracy)}). `);
     const chart = (title, items = []) => {
-      const plot = new Plot({ aspect: 3.2, label: title }), head = legend(items);
+      const plot = new Chart({ aspect: 3.2, label: title }), head = legend(items);
       head.prepend(make("li", { className: "digits-title" }, title));
       return { plot, element: make("div", { className: "digits-chart" }, head, plot.element) };
     };
