@@ -2,7 +2,8 @@
 // All that is shown is a function of the seed, the step, and where the reader points.
 import { moduleBytes } from "./runtime.js";
 import { control } from "./controls.js";
-import { decimal, extent, legend, make, Plot } from "./plot.js";
+import { Chart, legend } from "./chart.js";
+import { decimal, extent, make } from "./plot.js";
 import { Sheet } from "./digits-sheet.js";
 
 const RATES = [10, 60, null]; // steps a second, in the order of the menu of speeds
@@ -105,7 +106,7 @@ class Digits {
     this.share = make("strong", { className: "digits-share" });
     this.compared = make("span", {}, ` of ${spec.asked} samples are read as the digit asked (of unseen real digits ${percent(spec.accuracy)}). `);
     const chart = (title, items = []) => {
-      const plot = new Plot({ aspect: 3.2, label: title }), head = legend(items);
+      const plot = new Chart({ aspect: 3.2, label: title }), head = legend(items);
       head.prepend(make("li", { className: "digits-title" }, title));
       return { plot, element: make("div", { className: "digits-chart" }, head, plot.element) };
     };
@@ -302,12 +303,16 @@ class Digits {
     const seen = counts.filter((n) => n >= spec.asked / 100).length;
     const said = `Step ${whole(step)}: ${percent(right)} of ${spec.asked} samples read as the digit asked`;
     this.sheet.name(`${spec.rows} latents, each in ten classes. ${frame.filled ? said : "Untrained"}. ${this.near.textContent}`);
+    this.pair[0].sheet.name(`A ${NAMES[asked]}, generated`);
+    this.pair[1].sheet.name(near ? `A ${NAMES[near.label]}, the nearest training picture` : "Nothing yet");
     this.pad.name(`One latent of a plane, ${view.at.map((v) => decimal(v, 2)).join(", ")}: arrow keys move it`);
     this.mixed.name(`The latent in ten classes, read as ${[...frame.read_mixed].join(" ")}`);
     this.modes.plot.canvas.setAttribute("aria-label", `How often each digit is read: ${counts.map((n, i) => `${NAMES[i]} ${n}`).join(", ")}`);
     this.curve.plot.canvas.setAttribute("aria-label", `By step: read as asked ${percent(right)} now, real pictures ${percent(spec.accuracy)}; variety within a digit ${decimal(history.variety.at(-1) ?? NaN, 2)} of the data's`);
     this.losses.plot.canvas.setAttribute("aria-label", `Losses, ${["d", "g"].map((p) => `of ${p.toUpperCase()} ${decimal(frame.loss[p], 2)}`).join(", ")}`);
-    if (this.asked) {
+    // The answer to the last question, not to one before it.
+    const answered = ["from", "place", "at"].every((name) => String(view[name]) === String(this.view[name]));
+    if (this.asked && answered) {
       this.asked = false;
       this.voice.textContent = this.near.textContent;
     } else if (frame.filled && (this.soon || this.active && clock() - this.told.time > 5000)) {
