@@ -37,7 +37,7 @@ window.Worker = class extends Native {
 };
 Object.defineProperty(window, "ganlibLive", { configurable: true, set(live) {
   const widget = live.widget;
-  live.widget = (kind, digest, made) => widget(kind, digest, !made.render ? made : { ...made, async render(given) {
+  live.widget = (kind, digest, made) => widget(kind, digest, { ...made, async render(given) {
     models.push(given.model);
     const close = await made.render(given);
     closing.push(close);
