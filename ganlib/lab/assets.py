@@ -125,7 +125,7 @@ def late_script(kind: str, minified: Minifier = str, minified_css: Minifier = st
     made, shared = _record({"css", *files.exports[bundle.late]}), _record(files.shared())
     style = json.dumps(minified_css(_styles(kind)[1]))
     return minified(
-        f"ganlibLive.widget({json.dumps(kind)}, {json.dumps(late_digest(kind))}, (given) => {{\n"
+        f"ganlibLive.part({json.dumps(late_digest(kind))}, (given) => {{\n"
         f'"use strict";\nconst {shared} = given, css = {style};\n{text}\n'
         f"return {made};\n}});\n"
     )

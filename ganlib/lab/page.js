@@ -18,7 +18,7 @@
   window.ganlibLive = {
     widget: (kind, digest, widget) => { arrived[digest] = widget; },
     state: (digest, state) => { arrived[digest] = state; },
-    part: (digest, base64) => { arrived[digest] = base64; },
+    part: (digest, part) => { arrived[digest] = part; },
   };
 
   // What a widget asks of anywidget's model, without a kernel behind it.

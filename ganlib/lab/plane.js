@@ -17,8 +17,12 @@ export class Plane extends Plot {
   grid(c) { this.axes(c); }
   frame() {}
 
+  // The whole canvas is cleared, which may be a part of a pixel larger than the picture.
   paint() {
+    const { canvas, context } = this;
     if (!this.theme) this.sprites = {};
+    context?.setTransform(1, 0, 0, 1, 0, 0);
+    context?.clearRect(0, 0, canvas.width, canvas.height);
     super.paint();
   }
 

@@ -36,7 +36,6 @@ export function decimal(value, digits = 3) {
   return text.replace(/^-(0\.?0*)$/, "$1").replaceAll("-", "\u2212");
 }
 
-// `place`, `grid` and `frame` are those of a kind of picture.
 export class Plot {
   // aspect: width over height of the whole picture. square: one unit is as long in x as in y.
   constructor({ x = {}, y = {}, aspect = 1.7, label = "", square = false } = {}) {

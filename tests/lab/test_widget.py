@@ -102,14 +102,14 @@ def test_what_comes_late_is_made_of_what_was_there(folder: Path) -> None:
     assert late.count("class Plot") == 0  # it is shared, not twice there
     program = folder / "late.mjs"
     program.write_text(
-        "const ganlibLive = { widget: (kind, digest, made) => {\n"
+        "const ganlibLive = { part: (digest, made) => {\n"
         "  const { css, furnish } = made({ Plot: 'plot', a: 7 });\n"
-        "  console.log(JSON.stringify([kind, digest, css, ...furnish()]));\n} };\n" + late
+        "  console.log(JSON.stringify([digest, css, ...furnish()]));\n} };\n" + late
     )
     done = subprocess.run([str(shutil.which("node")), program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     _, style = assets._styles("gan")
-    assert json.loads(done.stdout) == ["gan", assets.late_digest("gan"), style, 7, "plot"]
+    assert json.loads(done.stdout) == [assets.late_digest("gan"), style, 7, "plot"]
     assert assets.late_script("interact") == assets.late_digest("interact") == ""
 
 
