@@ -811,7 +811,7 @@ def sees_through(student: Any, draw: Draw, k: Constants) -> None:
         value = getattr(reply.value, "tensor", reply.value)
         if isinstance(value, Tensor) and value.numel() == 1:
             value = bool(value)
-        if isinstance(value, Tensor) or value not in (True, False):  # 1 and 0 say the same
+        if not isinstance(value, int) or value not in (0, 1):  # which say the same
             raise Wrong(f"trusted gives {asking.kind_of(reply.value)}; due is True or False.")
         return bool(value)
 

@@ -357,6 +357,6 @@ def judge_formula(
         if not formula.letters:
             raise
         raise Wrong(
-            f"{name} contains {formula.letters}; {', '.join(names)} is asked for. Read so, it is "
-            "not right either.", wrong.keeps) from None  # fmt: skip
+            f"{name} contains {formula.letters}; {', '.join(names)} is asked for. Read so, {wrong}",
+            wrong.keeps) from None  # fmt: skip
     formula.settle()
