@@ -811,9 +811,9 @@ def sees_through(student: Any, draw: Draw, k: Constants) -> None:
         value = getattr(reply.value, "tensor", reply.value)
         if isinstance(value, Tensor) and value.numel() == 1:
             value = bool(value)
-        if not isinstance(value, bool):
+        if not isinstance(value, int) or value not in (0, 1):  # which say the same
             raise Wrong(f"trusted gives {asking.kind_of(reply.value)}; due is True or False.")
-        return value
+        return bool(value)
 
     if not verdict(0):
         raise Wrong(

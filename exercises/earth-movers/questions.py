@@ -445,7 +445,8 @@ def clips(student: Any, draw: Draw, k: Constants) -> None:
     if torch.equal(new, old):
         raise Wrong(
             "the weights are what they were: w.clamp(...) without the underscore makes a new tensor "
-            "that nobody uses. clamp_ under torch.no_grad() changes w itself."
+            "that nobody uses. clamp_ under torch.no_grad() changes w itself. (Or is the bound larger than "
+            f"{k.c:g}?)"
         )
     if not torch.allclose(new.double(), right, **close):
         if torch.allclose(new.double(), old.double().clamp(max=k.c), **close):
@@ -797,7 +798,7 @@ MMD2 = Rule(
         Slip(estimate(off_diagonal, 1.0), "the mixed pairs count twice.", 0.25),
         Slip(
             lambda k, x, y: -estimate(off_diagonal)(k, x, y),
-            "the sign: mixed pairs count minus.",
+            "the sign: mixed pairs count minus, and a value may be negative (no absolute value).",
             0.25,
         ),
         Slip(

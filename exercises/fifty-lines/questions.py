@@ -288,6 +288,11 @@ D_MOVES, D_LOSS = rules(
         ),
         (lambda k, s, t: d_loss(k, t, s), "real and fake are swapped.", 0.0),
         (lambda k, s, t: d_loss(k, s, t) - softplus(t).mean(), "the fake half is missing.", 0.0),
+        (
+            lambda k, s, t: d_loss(k, s, t) - softplus(t).mean() + softplus(-t).mean(),
+            "the fakes' half has the sign of real samples: it is -log(1 - D), softplus of the logit.",
+            0.25,
+        ),
         (lambda k, s, t: softplus(t).mean(), "the real half is missing.", 0.0),
         (
             lambda k, s, t: d_loss(k, s, t) * len(s),

@@ -951,6 +951,7 @@ LINE = Rule(line_of_samples, [
     Slip(lambda k, *x: line_of_samples(k, *x)[::-1], "slope and offset are exchanged.", keeps=0.5),
     Slip(lambda k, *x: best_line(k, *samples(*x), offset=False), "the offset is not trained.", 0.25),
     Slip(lambda k, *x: line_of_samples(weighted(k, 1, 1), *x), UNWEIGHTED, keeps=0.5),
+    Slip(lambda k, *x: line_of_samples(weighted(k, k.beta, k.alpha), *x), EXCHANGED, keeps=0.5),
 ], rel=1e-3)  # fmt: skip
 q9 = Question("q9", seconds=20, inject=inject_loss)
 SIZE = 128
@@ -980,8 +981,9 @@ def line(student: Any, draw: Draw, k: Constants) -> None:
             LINE.judge(k, (seed, mr, mf, n), mine, "(slope, offset)", case)
         except Wrong as wrong:
             right = line_of_samples(k, seed, mr, mf, n)
-            if same(mine, line_of_samples(weighted(k, 1, 1), seed, mr, mf, n), 0.02):
-                raise Wrong(f"(slope, offset): {UNWEIGHTED}", 0.5) from None
+            for slip, why in (((1, 1), UNWEIGHTED), ((k.beta, k.alpha), EXCHANGED)):
+                if same(mine, line_of_samples(weighted(k, *slip), seed, mr, mf, n), 0.02):
+                    raise Wrong(f"(slope, offset): {why}", 0.5) from None
             low, start, at = (loss_of(k, v, real, fake) for v in (right, [0.0, 0.0], mine))
             if ": you get" in str(wrong) and low < at < low + 0.9 * (start - low):
                 near_paper = max(abs(x - y) for x, y in zip(mine, on_paper(k, mr, mf), strict=True)) < 0.02

@@ -301,7 +301,7 @@ MISTAKES = [
         "q6",
         "plain gradient",
         "_b = break_it\n" + SLOPE + "x - y * epsilon * k * g",
-        2.25,
+        3.25,
         "plain gradient step",
     ),
     Mistake(

@@ -7,7 +7,7 @@ import sympy as sp
 
 from tools.grader.asking import Wrong
 from tools.grader.expressions import evaluate
-from tools.grader.wire import tree_of
+from tools.grader.wire import Reader, encode, tree_of
 
 x, y = sp.symbols("x y", real=True)
 BRANCHES = sp.Piecewise((sp.log(x), (x > 2) & (x <= 3)), (7, (x > 3) | (x < -1)), (0, True))
@@ -31,3 +31,26 @@ REFUSED = {
 def test_what_has_no_value_is_no_fault_of_the_test(kind: str) -> None:
     with pytest.raises(Wrong, match=r"has no value|is not understood"):
         evaluate(tree_of(REFUSED[kind]), {"x": -1.0})
+
+
+CLOTHES = {
+    "an unevaluated derivative": sp.Derivative(x**2, x),
+    "a polynomial": sp.Poly(2 * x, x),
+    "an unevaluated sum": sp.Sum(x, (y, 1, 2)),
+    "the error function": 2 * x + sp.erf(x) + sp.erfc(x) - 1,
+    "a step": 2 * x * sp.Heaviside(x),
+}
+
+
+@pytest.mark.parametrize("kind", CLOTHES)
+def test_a_right_formula_in_other_clothes_has_its_value(kind: str) -> None:
+    raw = bytearray()
+    tree = Reader(bytes(raw)).value(encode(CLOTHES[kind], raw)).tree
+    assert evaluate(tree, {"x": 1.5}) == pytest.approx(3)
+
+
+def test_a_tuple_of_sympys_is_a_tuple() -> None:
+    raw = bytearray()
+    value = Reader(bytes(raw)).value(encode(sp.Tuple(x, 2), raw))
+    assert isinstance(value, tuple)
+    assert [part.tree[0] for part in value] == ["Symbol", "Integer"]

@@ -37,7 +37,8 @@ class Grader:
             return f"{name} raised {type(error).__name__}: {error}"
         if value is None:
             return f"{name} returns nothing: replace the dots, and end the function with return."
-        if len(case["right"]) > 1 and hasattr(value, "flatten"):
+        shape = getattr(value, "shape", None)
+        if shape is not None and (len(case["right"]) > 1 or shape == (1,)):
             value = tuple(value.flatten().tolist())
         infinite = f"{case['what']} is not finite: the log of zero, 1/0 or 0/0, or an overflow."
         if getattr(value, "is_finite", None) is False:
@@ -50,7 +51,6 @@ class Grader:
         try:
             got = [float(v) for v in (value if isinstance(value, (tuple, list)) else (value,))]
         except Exception:
-            shape = getattr(value, "shape", None)
             kind = f"has shape {tuple(shape)}" if shape else f"is of type {type(value).__name__}"
             return f"{name} {kind}; it must be {due}."
         if len(got) != count:

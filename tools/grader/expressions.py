@@ -29,7 +29,10 @@ FUNCTIONS = {
     "Add": lambda *a: mpmath.fsum(a), "Mul": lambda *a: mpmath.fprod(a), "log": mpmath.log,
     "exp": mpmath.exp, "Abs": abs, "tanh": mpmath.tanh, "sin": mpmath.sin, "cos": mpmath.cos,
     "Max": max, "Min": min, "erf": mpmath.erf, "sinh": mpmath.sinh, "cosh": mpmath.cosh,
-    "atan": mpmath.atan, "sqrt": mpmath.sqrt,
+    "atan": mpmath.atan, "sqrt": mpmath.sqrt, "erfc": mpmath.erfc, "tan": mpmath.tan,
+    "asinh": mpmath.asinh, "acosh": mpmath.acosh, "atanh": mpmath.atanh, "sech": mpmath.sech,
+    "sign": mpmath.sign,
+    "Heaviside": lambda x, at_zero=0.5: (mpmath.sign(x) + 1) / 2 if x else at_zero,
 }  # fmt: skip
 RELATIONS = {
     "StrictGreaterThan": operator.gt, "GreaterThan": operator.ge, "StrictLessThan": operator.lt,
@@ -354,6 +357,6 @@ def judge_formula(
         if not formula.letters:
             raise
         raise Wrong(
-            f"{name} contains {formula.letters}; {', '.join(names)} is asked for. Read so, it is "
-            "not right either.", wrong.keeps) from None  # fmt: skip
+            f"{name} contains {formula.letters}; {', '.join(names)} is asked for. Read so, {wrong}",
+            wrong.keeps) from None  # fmt: skip
     formula.settle()

@@ -285,6 +285,14 @@ def _encode_tensor(value: torch.Tensor, raw: bytearray) -> dict[str, Any]:
 def _encode_sympy(value: Any, raw: bytearray) -> dict[str, Any]:
     if hasattr(value, "tolist"):  # a matrix
         return {"l": [encode(row, raw) for row in value.tolist()]}
+    import sympy
+
+    if isinstance(value, sympy.Tuple) and len(value) <= MAX_PARTS:
+        return {"u": [encode(part, raw) for part in value]}
+    if isinstance(value, sympy.Poly):
+        value = value.as_expr()
+    if isinstance(value, sympy.Basic) and value.has(sympy.Derivative, sympy.Integral, sympy.Sum):
+        value = value.doit()
     return {"x": tree_of(value)}
 
 
