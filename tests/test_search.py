@@ -147,7 +147,7 @@ PAGES = {
     "book/index": Document("The book", [], [Section("the-book", "The book", "Losses.")]),
     "book/one": Document(
         "Wasserstein",
-        ["earth mover"],
+        ["earth mover", "generative adversarial network"],
         [
             Section("wasserstein", "Wasserstein", "A critic with weight clipping."),
             Section("normalising", "Normalising colours", "The neighbours of trained modes."),
@@ -217,6 +217,10 @@ def test_other_spellings_and_the_words_of_the_glossary(built: Path) -> None:
     ]
     assert first(built, *asked) == ["book/two"] * len(asked)
     assert first(built, "what is the", "?!", "", "quux") == [""] * 4
+
+
+def test_a_word_of_every_page_asked_alone_leads_to_where_it_is_explained(built: Path) -> None:
+    assert first(built, "what is a GAN?", "GANs") == ["book/one"] * 2
 
 
 def test_hits_say_where_and_by_which_words(built: Path) -> None:

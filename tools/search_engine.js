@@ -9,6 +9,9 @@ globalThis.bookSearch = (() => {
     "these they this those to too up us very was we were what when where which while who why will with would you your"
   ).split(" "));
 
+  // A word that stands on every page, asked alone ("what is a GAN?"): its long form stands where it is explained.
+  const ALONE = { gan: "generative adversarial network" };
+
   // British spelling, plurals and endings: "normalizing" and "normalisation" are one word.
   function stem(word) {
     if (/\d/.test(word) || word.length < 4) return word;
@@ -76,6 +79,7 @@ globalThis.bookSearch = (() => {
   function find(query) {
     const words = tokens(query).map(terms).filter((list) => list.length);
     if (!words.length) return [];
+    if (words.length === 1 && Object.hasOwn(ALONE, words[0][0])) return find(ALONE[words[0][0]]);
     const found = mini.search(query, {
       boost: BOOST,
       weights: WEIGHTS,
