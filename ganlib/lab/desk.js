@@ -36,8 +36,7 @@ export class Desk {
       return { ...mark, label: make("label", {}, box, label) };
     }));
     list.children[2].firstChild.replaceWith(make("span", { className: "lab-ramp", "aria-hidden": "true" }));
-    [this.factors] = lab.stage.menu("", FACTORS.map((f) => `\u00d7 ${f}`), (i) => lab.show("arrows", true, FACTORS[i]));
-    this.factors.setAttribute("aria-label", "Length of the arrows");
+    [this.factors] = lab.stage.menu("Length of the arrows", FACTORS.map((f) => `\u00d7 ${f}`), (i) => lab.show("arrows", true, FACTORS[i]));
     list.children[3].append(this.factors);
     this.change = make("input", { type: "checkbox", onchange: () => lab.show("change", this.change.checked) });
     list.append(make("li", {}, make("label", {}, this.change, "after a D step, what it changed")));

@@ -32,7 +32,7 @@ export class Stage {
   }
 
   menu(label, options, action) {
-    const list = make("select", { onchange: () => action(list.selectedIndex) }, ...options.map((text) => make("option", {}, text)));
+    const list = make("select", { "aria-label": label, onchange: () => action(list.selectedIndex) }, ...options.map((text) => make("option", {}, text)));
     return [list, make("label", { className: "lab-menu" }, label, list)];
   }
 

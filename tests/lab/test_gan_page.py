@@ -210,10 +210,10 @@ def test_seed_views_and_slow_motion(visit: Open) -> None:
     page.wait_for_timeout(100)
     picture = canvas.evaluate("c => c.toDataURL()")
     for view in ("data", "generated", "what D says", "pull on samples", "image of a latent"):
-        lab(page).get_by_label(view).click()
+        lab(page).get_by_role("checkbox", name=view).click()
         changed = canvas.evaluate("c => c.toDataURL()")
         assert changed != picture, view
-        lab(page).get_by_label(view).click()
+        lab(page).get_by_role("checkbox", name=view).click()
         assert canvas.evaluate("c => c.toDataURL()") == picture, view
     lab(page).get_by_label("Seed", exact=True).fill("6")
     page.wait_for_function("workers[0].last.step === 0")

@@ -159,7 +159,7 @@ def test_the_line_is_where_d_cannot_tell(visit: Open) -> None:
     # The canvas has the line's colour where the field crosses 1/2, and nowhere far from it.
     field = np.array(page.evaluate("[...workers[0].last.field]")).reshape(40, 40)[::-1]
     for view in ("data", "generated", "pull on samples"):
-        lab(page).get_by_label(view).uncheck()
+        lab(page).get_by_role("checkbox", name=view).uncheck()
     shown = page.evaluate(
         """() => { const c = document.querySelector(".lab-plane canvas");
           const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tools import download, publish_notebooks
+from tools import download, publish_notebooks, serve
 from tools.environment import OFFLINE_SIGNS, torch_requirement
 from tools.execute import NOTEBOOKS
 from tools.sources import ROOT, code_cells
@@ -57,6 +58,19 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder / "venv")  # gigabytes
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """This repository under an address that pip and git take for a published one."""
+    folder = tmp_path_factory.mktemp("published")
+    bare = folder / "book.git"
+    publish_notebooks.git("clone", "--quiet", "--bare", str(ROOT), str(bare))
+    publish_notebooks.git("update-server-info", folder=bare)
+    http = serve.server(folder)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{http.server_port}/book.git"
+    http.shutdown()
+
+
 def run(notebook: nbformat.NotebookNode, kernels: Path, folder: Path) -> None:
     """Execute all of a notebook, and see where its library comes from and that each cell ran."""
     notebook.cells.append(nbformat.v4.new_code_cell(WHERE))
@@ -67,6 +81,8 @@ def run(notebook: nbformat.NotebookNode, kernels: Path, folder: Path) -> None:
         if OFFLINE_SIGNS.search(str(error)):
             pytest.skip("no package index could be reached")
         raise
+    told = "".join(str(output.get("text", "")) for output in notebook.cells[0].outputs)
+    assert "ERROR" not in told
     *others, last = [cell for cell in code_cells(notebook) if cell.source.strip()]
     assert Path(last.outputs[0].text.strip()).is_relative_to(kernels.parent / "venv")
     assert all(cell.execution_count for cell in others)
@@ -74,15 +90,16 @@ def run(notebook: nbformat.NotebookNode, kernels: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_published_notebook_runs_in_a_clean_environment(
-    name: str, kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, address: str, kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Colab, Binder and a hub open it: its line, with this repository as the address."""
+    """As Colab, Binder and a hub open it: its line, with the commit that is checked out here."""
     monkeypatch.setenv("JUPYTER_PATH", str(kernels))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     if not (NOTEBOOKS / f"{name}.ipynb").is_file():
         pytest.fail("the chapters have not been executed: run `make book` first")
     commit = publish_notebooks.git("rev-parse", "HEAD")
     executed = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    run(download.offered(executed, name, f"file://{ROOT}", commit), kernels, tmp_path)
+    run(download.offered(executed, name, address, commit), kernels, tmp_path)
 
 
 def test_a_notebook_of_a_site_without_an_address_asks_for_the_books_folder(
