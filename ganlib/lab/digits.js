@@ -97,7 +97,7 @@ class Digits {
       this.real.element, this.sheet.element,
       make("p", { className: "digits-key" },
         make("span", { className: "digits-real" }, "data"), " a training picture of each digit. ",
-        make("span", { className: "digits-fake" }, "generated"), " a latent a row, the digit asked for a column; underlined where the classifier reads another."));
+        make("span", { className: "digits-fake" }, "generated"), " a latent a row, the digit asked for a column, drawn from G's weights averaged over its steps; underlined where the classifier reads another."));
   }
 
   scores() {
