@@ -523,14 +523,31 @@ def test_a_file_that_is_no_model_of_ours(trained, tmp_path, ganlib_command) -> N
         assert "does not hold what its settings say" in ran.err
 
 
-def test_a_score_of_too_few_pictures(photographs, tmp_path, ganlib_command) -> None:
-    options = ["--out", tmp_path / "run", *TINY, "--steps", 2, "--quiet"]
-    assert ganlib_command("train", photographs, *options, "--hold-out", 0.2).status == 0
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_a_score_of_too_few_pictures_says_what_would_do(
+    share, photographs, tmp_path, ganlib_command
+) -> None:
+    options = [*TINY, "--steps", 2, "--quiet"]
+    first = ["train", photographs, "--out", tmp_path / "run", *options, "--hold-out"]
+    assert ganlib_command(*first, share).status == 0
     ran = ganlib_command("score", tmp_path / "run", photographs)
     assert ran.status == 2
-    assert "16 samples" in ran.err
-    assert "40 or more" in ran.err
-    assert ganlib_command("train", photographs, *options, "--hold-out", 0.2).status == 0
+    assert f"{round(80 * share)} samples" in ran.err
+    assert "40 or more of the first and 20 or more of the second" in " ".join(ran.err.split())
+    advised = re.search(r"--hold-out ([\d.]+)", ran.err)
+    assert advised
+    again = ["train", photographs, "--out", tmp_path / "again", *options, "--hold-out"]
+    assert ganlib_command(*again, advised[1]).status == 0
+    assert ganlib_command("score", tmp_path / "again", photographs, "--quiet").status == 0
+
+
+def test_where_no_share_would_do_more_data_are_asked_for(tmp_path, ganlib_command) -> None:
+    paint(tmp_path / "few", 20)
+    options = ["--out", tmp_path / "run", *TINY, "--steps", 2, "--quiet"]
+    assert ganlib_command("train", tmp_path / "few", *options, "--hold-out", 0.5).status == 0
+    ran = ganlib_command("score", tmp_path / "run", tmp_path / "few")
+    assert ran.status == 2
+    assert "60 samples or more in all" in " ".join(ran.err.split())
 
 
 def test_a_diverged_run_is_said(tmp_path, ganlib_command) -> None:

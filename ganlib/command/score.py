@@ -153,15 +153,28 @@ def _split(
     shares = 3 if kind == "classifier" else 2
     count = min(options.count, len(unseen) // shares, len(training or unseen))
     if count < _LEAST:
-        raise ValueError(
-            f"{len(unseen)} samples of {samples.name} were never seen by the model; a score takes "
-            f"{shares * _LEAST} or more: give more data, or train with a larger --hold-out"
-        )
+        raise ValueError(_too_few(samples.name, len(unseen), training, shares * _LEAST))
     judged = len(unseen) - 2 * count if shares == 3 else 0
     reference, floor, *judge = scoring.split(
         unseen, count, count, *([judged] if judged else []), seed=options.seed
     )
     return Split(training, judge[0] if judge else None, reference, floor), kind
+
+
+def _too_few(name: str, unseen: int, training: Samples | None, needed: int) -> str:
+    """Why a score is refused, and what would do: more data, or another share of it held out."""
+    had = f"{unseen} samples of {name} were never seen by the model"
+    if training is None:
+        return f"{had}; a score takes {needed} or more: give more data"
+    total = unseen + len(training)
+    said = (
+        f"{had}, {len(training)} were trained on; a score takes {needed} or more of the first and "
+        f"{_LEAST} or more of the second: "
+    )
+    if total < needed + _LEAST:
+        return f"{said}train on more data, {needed + _LEAST} samples or more in all"
+    held = max(needed, min(total // 2, total - _LEAST))
+    return f"{said}train with --hold-out {held / total:.3f}, or on more data"
 
 
 def _drawn(model: Model, reference: Samples, seed: int) -> tuple[Tensor, Tensor | None]:

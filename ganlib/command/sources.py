@@ -236,7 +236,7 @@ def _table(path: Path, reading: Reading) -> Source:
             f"line {row + 1 + bool(named)}, no finite number; mend it, or choose with --columns "
             "(and --label for a column of classes)"
         )
-    values = torch.from_numpy(numbers.to_numpy("float64"))
+    values = torch.from_numpy(numbers.to_numpy("float64", copy=True))
     if len(values) < 2:
         raise ValueError(f"{path} holds {len(values)} points; a model takes two or more")
     if not reading.scale:
