@@ -166,7 +166,7 @@ def test_the_line_is_where_d_cannot_tell(visit: Open) -> None:
           const dark = [];
           for (let y = 0; y < c.height; y++) for (let x = 0; x < c.width; x++) {
             const i = 4 * (y * c.width + x);
-            if (data[i] + data[i + 1] + data[i + 2] < 180) dark.push([x / c.width, y / c.height]);
+            if (data[i + 3] > 200 && data[i] + data[i + 1] + data[i + 2] < 180) dark.push([x / c.width, y / c.height]);
           }
           return dark; }"""
     )
@@ -264,7 +264,7 @@ class Twin:
         return [
             *first,
             [float(latent.norm(dim=1).mean())], fake.mean(0).tolist(),
-            [float(torch.sigmoid(said).mean())], [float(pull.norm(dim=1).mean())],
+            [float(torch.sigmoid(said).mean().detach())], [float(pull.norm(dim=1).mean())],
             [float(cost_g(middle)), self.slope(cost_g, middle, "generator")],
         ]  # fmt: skip
 
@@ -346,7 +346,7 @@ def test_a_sample_says_what_d_says_of_it(visit: Open) -> None:
         networks.mlp(8, 64, 64, 2), networks.mlp(2, 64, 64, 1), losses.non_saturating()
     )
     output = game.critic(torch.from_numpy(record.state), torch.from_numpy(record.samples[2:3]))
-    assert verdict == pytest.approx(float(torch.sigmoid(output)), abs=6e-4)
+    assert verdict == pytest.approx(float(torch.sigmoid(output).detach()), abs=6e-4)
     assert pull == pytest.approx(float(np.linalg.norm(record.arrows[2, 2:])), abs=6e-5)
     assert lab(page).locator(".flow-read").get_attribute("d")  # its latent, in the noise
     page.keyboard.press("Escape")
@@ -354,7 +354,7 @@ def test_a_sample_says_what_d_says_of_it(visit: Open) -> None:
     # By pointer: the nearest sample.
     box = lab(page).locator(".lab-plane canvas").bounding_box()
     inside = np.flatnonzero((np.abs(record.samples) < 1.4).all(axis=1))
-    point = record.samples[inside[0]]
+    point = [float(v) for v in record.samples[inside[0]]]
     page.mouse.move(
         box["x"] + (point[0] + 1.5) / 3 * box["width"],
         box["y"] + (1.5 - point[1]) / 3 * box["height"],
