@@ -166,7 +166,8 @@ def test_the_line_is_where_d_cannot_tell(visit: Open) -> None:
           const dark = [];
           for (let y = 0; y < c.height; y++) for (let x = 0; x < c.width; x++) {
             const i = 4 * (y * c.width + x);
-            if (data[i + 3] > 200 && data[i] + data[i + 1] + data[i + 2] < 180) dark.push([x / c.width, y / c.height]);
+            if (data[i + 3] > 200 && data[i] + data[i + 1] + data[i + 2] < 180)
+              dark.push([x / c.width, y / c.height]);
           }
           return dark; }"""
     )
