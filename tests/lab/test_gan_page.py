@@ -159,7 +159,7 @@ def test_every_setting_moves_what_it_should(visit: Open) -> None:
         return state["samples"], state["field"]
 
     for name, (first, to) in MOVES.items():
-        press(page, "Collapse")
+        teach(page, "Collapse")
         for key, value in first.items():
             move(page, key, value)
         press(page, "Reset")

@@ -332,8 +332,10 @@ def test_part_by_part_it_plays_the_parts(visit: Open) -> None:
 
 def test_a_sample_says_what_d_says_of_it(visit: Open) -> None:
     page = visit()
+    teach(page, "Equal rates")
+    rest(page)
     state = reach(page, 60)
-    record = gan.GanLab("collapse", seed=5).run(state["step"])
+    record = gan.GanLab("healthy", seed=5).run(state["step"])
     lab(page).locator(".lab-plane").focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
@@ -410,13 +412,17 @@ def test_an_empty_drawing_in_a_link_goes_live_and_can_be_drawn(visit: Open) -> N
 def test_a_part_that_cannot_be_loaded_is_said_and_asked_for_again(visit: Open) -> None:
     page = visit()
     rest(page)
-    live = "**/_static/live/*.js"
-    page.route(live, lambda route: route.abort())
+    page.evaluate(
+        """() => { const { append } = document.head;
+          window.offline = true;
+          document.head.append = (script) => (offline ? setTimeout(() => script.onerror())
+            : append.call(document.head, script)); }"""
+    )
     move(page, "penalty", "R1")
     alert = lab(page).get_by_role("alert")
     page.wait_for_function("document.querySelector('.lab [role=alert]').textContent")
     assert "could not be loaded. Reset tries again." in alert.inner_text()
-    page.unroute(live)
+    page.evaluate("() => { window.offline = false; }")
     press(page, "Reset")
     page.wait_for_function("!document.querySelector('.lab [role=alert]').textContent")
     assert reach(page, 10)["step"] >= 10
