@@ -230,7 +230,7 @@ def live_figure(module: str = "AAAA", bundle: str = "abc123", name: str = "one")
 @pytest.fixture
 def live_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two figures on one page, which share a module, and one on a page of another folder."""
-    monkeypatch.setattr(build_site, "_bundle", lambda kind: ("abc123", BUNDLE))
+    monkeypatch.setattr(build_site, "_bundle", lambda kind: {"abc123": BUNDLE})
     (tmp_path / "book" / "theory").mkdir(parents=True)
     for name, body in (
         ("index", "<p>no figure</p>"),

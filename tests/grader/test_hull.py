@@ -68,9 +68,11 @@ def slot() -> Iterator[hull.Slot]:
         mode = hull.choose()
     except hull.Unprotected as reason:
         pytest.skip(str(reason))
+    before = set(kernel.children(os.getpid()))  # such as another test's browser
     with hull.Slot(mode) as slot:
         yield slot
-    assert not [p for p in kernel.children(os.getpid()) if kernel.running(p)]
+    after = set(kernel.children(os.getpid())) - before
+    assert not [p for p in after if kernel.running(p)]
 
 
 @pytest.fixture(scope="module")
