@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import predict_sample
 import pytest
+import rcssmin
 import tinycss2
 from fontTools.ttLib import TTFont
 from hypothesis import given
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tools import icons, pictures, styles, weight
+from tools.sources import ROOT
 
 # ---- stylesheets -------------------------------------------------------------------------------
 
@@ -408,3 +410,15 @@ def test_one_script_that_fails_does_not_end_the_others(tmp_path: Path) -> None:
     assert "sourceMapping" not in said
     assert said.count("catch(e)") == 2
     assert said.rstrip().endswith("// A COMMENT AT THE END\n}catch(e){console.error(e)}")
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [*(ROOT / "ganlib/lab").glob("*.css"), *(ROOT / "book/static").glob("*.css")],
+    ids=lambda sheet: sheet.name,
+)
+def test_the_minifier_keeps_the_space_before_a_pseudo_class(sheet: Path) -> None:
+    """Inside ``@container`` it takes ``.a :is(.b)`` for a declaration: write such a rule out."""
+    below = re.compile(r"[\w\])*](?:\s+|\s*>\s*):(?:is|not|where|has)\(")
+    text = sheet.read_text(encoding="utf-8")
+    assert len(below.findall(rcssmin.cssmin(text))) == len(below.findall(text))
