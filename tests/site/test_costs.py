@@ -17,6 +17,7 @@ LINE = re.compile(
 )
 #: pages whose main line may take longer than a sitting, each with the reason
 TOO_LONG: dict[str, str] = {
+    "book/back/symptoms": "a list in which one looks things up, not a chapter to read",
     "book/back/where-sources-slip": "a list in which one looks things up, not a chapter to read",
 }
 
