@@ -140,6 +140,10 @@ def mend_pages(site: Path = SITE) -> None:
         old = path.read_text(encoding="utf-8")
         new = old.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         new = new.replace(' role="doc-biblioentry"', "")
+        new = new.replace(
+            '<summary><span class="toctree-toggle"',
+            '<summary aria-label="Pages below"><span class="toctree-toggle"',
+        )
         new = re.sub(r'(<summary\b[^>]*?) aria-label="Toggle hidden content"', r"\1", new)
         new = re.sub(r'(<section\b[^>]*?)\s+id="(?:proof|exercise|solution)-content"', r"\1", new)
         new = new.replace(

@@ -72,7 +72,7 @@ class Digits {
     this.alert = make("p", { className: "live-alert", role: "alert" });
     this.voice = make("p", { className: "live-say", "aria-live": "polite" });
     this.root = make("section", { className: "live digits", "aria-label": spec.title },
-      make("div", { className: "live-head" }, make("h3", { className: "live-title" }, spec.title), this.counter),
+      make("div", { className: "live-head" }, make("p", { className: "live-title" }, spec.title), this.counter),
       make("div", { className: "digits-bar", role: "group", "aria-label": "Run" }, this.play,
         button("One step", () => this.single()), button("Reset", () => this.reset()),
         ...this.fields.map((field) => field.element)),
