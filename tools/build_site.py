@@ -131,6 +131,10 @@ def _global_digest() -> str:
     return whole.hexdigest()
 
 
+#: the parameters of a long signature, a line each: Sphinx makes a list of definitions without terms
+SIGNATURE = re.compile(r"<dl>\n((?:<dd>.*?</dd>\n)+)</dl>")
+
+
 def mend_pages(site: Path = SITE) -> None:
     """Mend what the theme says wrongly to a screen reader, and what it loads without need.
 
@@ -150,11 +154,17 @@ def mend_pages(site: Path = SITE) -> None:
             '<div id="pst-primary-sidebar" class=',
             '<div id="pst-primary-sidebar" role="region" aria-label="Contents" class=',
         )
+        new = SIGNATURE.sub(_as_lines, new)
         new = TABLE.sub(lambda table: _mend_table(table[0]), new)
         new = re.sub(r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", new)
         new = re.sub(r'(<i class="theme-switch[^>]*?)\s+title="[^"]*"', r"\1", new)
         if new != old:
             path.write_text(new, encoding="utf-8")
+
+
+def _as_lines(parameters: re.Match[str]) -> str:
+    lines = parameters[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+    return f'<span class="sig-lines">\n{lines}</span>'
 
 
 def _mend_table(table: str) -> str:
