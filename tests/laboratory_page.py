@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ganlib.lab import GanLab, gan
-from tools import browser as finder
 from tools import build_site, lab_page
 from tools.sources import ROOT
 
@@ -95,21 +94,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / lab_page.NAME).write_text(lab_page.page(own, "page.html"), encoding="utf-8")
     build_site.move_live(folder)
     return page
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if finder.skipped():
-        pytest.skip(finder.SKIPPED)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=finder.find(),
-            args=["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"],
-        )
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import base64
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,22 @@ def in_browser(program: str) -> Any:
         answer = page.evaluate(f"(async () => {{ {text}\nreturn await answer; }})()")
         running.close()
     return answer
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """One browser a file: one of the session would stand in the way of :func:`in_browser`."""
+    if browser.skipped():
+        pytest.skip(browser.SKIPPED)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=browser.find(),
+            args=["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"],
+        )
+        yield running
+        running.close()
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ pytest.importorskip("wasmtime")
 pytest.importorskip("anywidget")
 pytest.importorskip("playwright")
 
+from laboratory_page import AXE
+
 from ganlib.lab.digits import Record, Run
 from ganlib.lab.digits import pictures as given
 from tools import bench_digits
-from tools import browser as finder
 from tools.vendor import TEST_ASSETS
 
 pytestmark = pytest.mark.browser
@@ -44,9 +45,6 @@ window.Worker = class extends Native {
 };
 """
 SEED = 11
-AXE = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
-  .filter((v) => ["serious", "critical"].includes(v.impact))
-  .map((v) => [v.id, v.nodes[0].html, v.nodes[0].failureSummary])"""
 
 Open = Callable[..., Any]
 
@@ -59,20 +57,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def twin() -> Run:
     return Run(SEED)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if finder.skipped():
-        pytest.skip(finder.SKIPPED)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=finder.find(), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ pytest.importorskip("playwright")
 from laboratory_page import (
     AXE,
     Open,
-    chromium,
     field,
     lab,
     move,
@@ -41,7 +40,7 @@ from ganlib.lab import GanLab
 from ganlib.lab.gan import lessons
 from tools.vendor import TEST_ASSETS
 
-__all__ = ["chromium", "page_file", "visit"]  # fixtures
+__all__ = ["page_file", "visit"]  # fixtures
 
 pytestmark = pytest.mark.browser
 

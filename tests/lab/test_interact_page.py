@@ -21,7 +21,6 @@ pytest.importorskip("playwright")
 
 from ganlib import lab
 from ganlib.lab import assets
-from tools import browser as finder
 from tools.vendor import TEST_ASSETS
 
 pytestmark = pytest.mark.browser
@@ -150,20 +149,6 @@ def file(widgets: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> P
         encoding="utf-8",
     )
     return path
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if finder.skipped():
-        pytest.skip(finder.SKIPPED)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=finder.find(), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield running
-        running.close()
 
 
 Open = Callable[..., Any]

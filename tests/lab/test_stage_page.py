@@ -18,7 +18,6 @@ pytest.importorskip("playwright")
 from laboratory_page import (
     AXE,
     Open,
-    chromium,
     lab,
     move,
     one_step,
@@ -37,7 +36,7 @@ from ganlib.lab import flat, gan
 from ganlib.lab.laboratory import weights_of_generator
 from tools.vendor import TEST_ASSETS
 
-__all__ = ["chromium", "page_file", "visit"]  # fixtures
+__all__ = ["page_file", "visit"]  # fixtures
 
 pytestmark = pytest.mark.browser
 
