@@ -35,6 +35,7 @@ NODE = ROOT / "tools" / "search_node.js"
 NOTICE = "/*! With MiniSearch, MIT licence: minisearch-license.txt */"
 KEPT = ".search.json"  # beside a page's document tree
 LEFT_OUT = {"book/back/bibliography", "book/back/errata"}
+LIBRARY = "book/back/api-"  # of these pages the names are searched, what they say is shown
 #: pages that name much and explain little, or ask, come after those that explain
 WEIGHT = {
     "book/index": 0.6,
@@ -137,6 +138,8 @@ def write(doctrees: Path, site: Path = SITE, names: list[str] | None = None) -> 
         page = json.loads(path.read_text(encoding="utf-8"))
         topic = "" if name == names[0] else page["title"]  # the first is named after the book
         pages[name] = {"name": name, "topic": topic, "weight": _weight(name), **page}
+        if name.startswith(LIBRARY):
+            pages[name]["sections"] = [{**one, "text": ""} for one in page["sections"]]
         texts = {section["id"]: section["text"] for section in page["sections"] if section["text"]}
         said = (
             f"bookSearch.texts.set({json.dumps(name)}, {json.dumps(texts, ensure_ascii=False)});\n"
