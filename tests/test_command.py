@@ -432,6 +432,7 @@ def test_other_data_of_the_same_kind_count_no_copies(trained, tmp_path, ganlib_c
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ("train ring --out {out} --los hinge", "did you mean --loss?"),
         ("train ring --out {out} --loss hing", "did you mean 'hinge'"),
         ("train ring --out {out} --penalty gradient", "did you mean 'gradient-penalty'"),
         ("train rnig --out {out}", "did you mean 'ring'"),

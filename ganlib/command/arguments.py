@@ -6,7 +6,7 @@ import argparse
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -14,11 +14,25 @@ if TYPE_CHECKING:
 __all__ = ["command_parser", "count", "device", "known", "number", "one_of", "share"]
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that names the nearest of its options for one that it does not have."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, rest = self.parse_known_args(args, namespace)
+        if rest:
+            asked = next((word for word in rest if word.startswith("-")), rest[0])
+            name = asked.split("=")[0]
+            near = difflib.get_close_matches(name, self._option_string_actions, 1)
+            ask = f"did you mean {near[0]}? " if near else ""
+            self.error(f"{asked!r} is not known here; {ask}{self.prog} --help lists what is")
+        return parsed
+
+
 def command_parser(
     name: str, usage: str, description: str, examples: str
 ) -> argparse.ArgumentParser:
     """A parser with the options that every command has, and examples at the end of its help."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         f"python -m ganlib {name}",
         usage=f"python -m ganlib {name} {usage}",
         description=description,
