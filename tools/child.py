@@ -108,7 +108,8 @@ def kernel(arguments: list[str]) -> None:
     def after(result: Any) -> None:
         now = cpu_seconds()
         cells[str(result.execution_count)] = round(now - began, 2)
-        loaded = sorted(name for name in sys.modules if name.split(".")[0] == "ganlib")
+        modules = list(sys.modules)  # a thread of the cell may be importing meanwhile
+        loaded = sorted(name for name in modules if name.split(".")[0] == "ganlib")
         part = ledger.with_suffix(".part")
         part.write_text(json.dumps({"total": round(now, 2), "cells": cells, "loaded": loaded}))
         part.replace(ledger)
