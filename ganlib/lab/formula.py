@@ -34,9 +34,9 @@ DEEP = 8  #: the most values on its stack
 LONGEST = 200  #: the most characters of a formula
 #: The settings that hold the three formulas, and what each is.
 NAMES = {
-    "on_real": "D pays for data",
-    "on_fake": "D pays for samples",
-    "of_generator": "G pays for samples",
+    "on_real": "D on data",
+    "on_fake": "D on samples",
+    "of_generator": "G on samples",
 }
 
 # An instruction is an operation's place in this list and a number; 0 ends a program. What is not
@@ -218,8 +218,8 @@ def program(text: str) -> list[tuple[int, float]]:
 
     Raises
     ------
-    ValueError
-        For a text that is no formula: the message says what to write, and where.
+    TypeError, ValueError
+        For what is no text, or no formula: the message says what to write, and where.
 
     Examples
     --------
@@ -229,6 +229,8 @@ def program(text: str) -> list[tuple[int, float]]:
     Traceback (most recent call last):
     ValueError: write the multiplication: 2 * s (character 2)
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a formula is a text, not {type(text).__name__}")
     if len(text) > LONGEST:
         raise ValueError(f"a formula has at most {LONGEST} characters, this one {len(text)}")
     found = _written(_Parser(text).whole())
