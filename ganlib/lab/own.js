@@ -85,10 +85,11 @@ class Judge {
   way(name, axis, slopes) {
     const [sign, goes, meaning] = WAYS[name], player = name === "of_generator" ? "G" : "D";
     if (slopes.every((d) => d === 0)) return [`is flat: ${player} learns nothing from it`];
-    const wrong = axis.filter((_, k) => slopes[k] * sign < -1e-6);
+    const wrong = [...axis.keys()].filter((k) => slopes[k] * sign < -1e-6);
     if (!wrong.length) return [];
-    const [from, to] = [wrong[0], wrong.at(-1)];
-    const where = to - from > 2 * WIDEST - FINE ? "everywhere" : from === -WIDEST ? `up to ${at(to)}`
+    // It turns before the first of them, and after the last.
+    const [from, to] = [axis[Math.max(wrong[0] - 1, 0)], axis[wrong.at(-1) + 1] ?? WIDEST];
+    const where = wrong.length === axis.length ? "everywhere" : from === -WIDEST ? `up to ${at(to)}`
       : to === WIDEST ? `from ${at(from)} on` : `from ${at(from)} to ${at(to).slice(4)}`;
     return [`${goes} ${where}: ${meaning}`];
   }
@@ -151,12 +152,12 @@ export class Editor {
     const items = NAMES.map((name, i) => ({ kind: "curve", role: ROLES[name], label: spec.controls.find((c) => c.name === NAMES[i]).label }));
     this.charts = ["Cost", "Slope of the cost"].map((title) => {
       const plot = new Chart({ aspect: 2.2, label: title, x: { limits: [-SHOWN, SHOWN], label: "s" } });
-      return { title, plot, element: make("div", { className: "lab-chart" }, make("p", { className: "lab-chart-title" }, title), plot.element) };
+      return { title, plot, element: make("div", {}, make("p", { className: "lab-chart-title" }, title), plot.element) };
     });
     this.element = make("fieldset", { className: "lab-own", hidden: true }, make("legend", {}, "Your own loss"),
       make("p", { className: "live-hint" }, "Formulas of s, D\u2019s raw output; D is sigmoid(s). They hold + \u2212 * / and ^ with a "
         + "number, exp, log, sqrt, abs, tanh, sigmoid, softplus, relu, max, min. What is typed is trained at once."),
-      menu, ...rows, legend(items), make("div", { className: "lab-own-charts" }, ...this.charts.map((c) => c.element)));
+      menu, make("div", { className: "lab-own-rows" }, ...rows), legend(items), make("div", { className: "lab-own-charts" }, ...this.charts.map((c) => c.element)));
     add(this.element);
   }
 
@@ -190,7 +191,7 @@ export class Editor {
     const knows = await judge(this.lab), axis = spaced(-SHOWN, SHOWN, 289);
     found.forEach((one, i) => {
       const note = this.notes[NAMES[i]], input = this.inputs[NAMES[i]];
-      const words = one.refused ? `${one.refused}. The run keeps ${this.seen[NAMES[i]]}.`
+      const words = one.refused ? `Not used: ${one.refused}. The run keeps ${this.seen[NAMES[i]]}.`
         : one.remarks.map((text) => `It ${text}.`).join(" ");
       if (note.textContent !== words) note.textContent = words;
       note.classList.toggle("lab-own-wrong", Boolean(one.refused));
