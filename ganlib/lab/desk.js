@@ -191,8 +191,8 @@ export class Desk {
   }
 
   name(setting, value) {
-    const { given } = this.fields.find((f) => f.given.name === setting) ?? { given: { label: "drawing" } };
-    const text = given.names ? given.options[given.names.indexOf(value)] : typeof value === "number" ? +value.toPrecision(3) : "";
+    const given = this.lab.spec.controls.find((c) => c.name === setting) ?? { label: "drawing" };
+    const text = given.longest ? value : given.names ? given.options[given.names.indexOf(value)] : typeof value === "number" ? +value.toPrecision(3) : "";
     return { label: given.label, text };
   }
 
