@@ -6,7 +6,9 @@ import { load } from "./runtime.js";
 
 const MODULE = "ownpack1-none"; // formulas are the same in all modules that hold any
 const WIDEST = 20, SHOWN = 6; // D's raw outputs that are tried, and those that are drawn
+const TALL = 8; // how far up and down curves are drawn at most
 const FINE = 1 / 12; // between two outputs that are tried: whole numbers and halves are among them
+const SUSPECTS = 8; // of the largest jumps between two neighbours so many are looked at closely
 const ROLES = { on_real: "real", on_fake: "fake", of_generator: "critic" };
 // Which way a formula should go as D's output grows, and what is wrong where it goes the other way.
 const WAYS = {
@@ -57,26 +59,26 @@ class Judge {
 
   // Where the slope, or the value, jumps however closely one looks.
   breaks(programs, i, axis, values, slopes) {
-    const jump = (list, k) => Math.abs(list[k + 1] - list[k]) / (1 + Math.min(Math.abs(list[k]), Math.abs(list[k + 1])));
-    const places = [...axis.keys()].slice(0, -1).map((k) => [Math.max(jump(slopes, k), jump(values, k)), k]);
+    const step = (list, k) => Math.abs(list[k + 1] - list[k]);
+    const share = (list, k) => step(list, k) / (1 + Math.min(Math.abs(list[k]), Math.abs(list[k + 1])));
+    const rank = (k) => Math.max(share(slopes, k), share(values, k));
+    const largest = [...axis.keys()].slice(0, -1).sort((k, m) => rank(m) - rank(k)).slice(0, SUSPECTS);
     const kinks = [];
     let pole;
-    for (const [, k] of places.sort(([a], [b]) => b - a).slice(0, 8)) {
-      const size = (list, m) => Math.abs(list[m + 1] - list[m]);
-      let [from, to, before, wild] = [axis[k], axis[k + 1], [size(values, k), size(slopes, k)], false];
-      let kept = before[1] > 1e-4;
-      for (let zoom = 0; zoom < 2; zoom++) {
+    for (const k of largest) {
+      let from = axis[k], to = axis[k + 1], wild = false, bent = step(slopes, k) > 1e-4;
+      for (let zoom = 0; zoom < 2; zoom++) { // each time 511 times closer
         const near = spaced(from, to, this.points), seen = this.curves(programs, near);
         const [v, d] = [seen.values[i], seen.slopes[i]];
-        const most = (list) => near.slice(1).reduce((best, _, m) => (size(list, m) > size(list, best) ? m : best), 0);
-        const [mv, md] = [most(v), most(d)];
-        wild ||= ![...v, ...d].every(Number.isFinite) || zoom && size(v, mv) > 0.5 * before[0] && before[0] > 1e-2;
-        kept &&= size(d, md) > 0.5 * before[1];
-        const m = wild || !kept ? mv : md;
+        const most = (list) => near.slice(1).reduce((best, _, m) => (step(list, m) > step(list, best) ? m : best), 0);
+        const jump = step(v, most(v));
+        wild ||= ![...v, ...d].every(Number.isFinite) || jump > 0.5 * step(values, k) && jump > 1e-2;
+        bent &&= step(d, most(d)) > 0.5 * step(slopes, k);
+        const m = most(bent && !wild ? d : v);
         [from, to] = [near[m], near[m + 1]];
       }
       if (wild) pole = from;
-      else if (kept && !kinks.some((s) => Math.abs(s - from) < FINE)) kinks.push((from + to) / 2);
+      else if (bent && !kinks.some((s) => Math.abs(s - from) < FINE)) kinks.push((from + to) / 2);
     }
     return { pole, kinks: kinks.sort((a, b) => a - b) };
   }
@@ -104,6 +106,8 @@ class Judge {
 }
 
 const spaced = (from, to, count) => Array.from({ length: count }, (_, k) => from + k * ((to - from) / (count - 1)));
+
+const labelOf = (spec, name) => spec.controls.find((c) => c.name === name).label;
 
 const judge = (lab) => lab.judge ??= lab.bytes(MODULE)
   .then((bytes) => load(bytes, lab.model.get("metadata")[MODULE])).then((module) => new Judge(module))
@@ -139,7 +143,7 @@ export class Editor {
     });
     this.base = base;
     const rows = NAMES.map((name, i) => {
-      const { label } = spec.controls.find((c) => c.name === name), id = `own-${Math.random().toString(36).slice(2)}`;
+      const label = labelOf(spec, name), id = `own-${Math.random().toString(36).slice(2)}`;
       const note = this.notes[name] = make("p", { className: "lab-own-note", id, "aria-live": "polite" });
       const input = this.inputs[name] = make("input", {
         type: "text", spellcheck: false, autocomplete: "off", autocapitalize: "off", maxLength: LONGEST,
@@ -149,14 +153,16 @@ export class Editor {
       row.dataset.name = name;
       return row;
     });
-    const items = NAMES.map((name, i) => ({ kind: "curve", role: ROLES[name], label: spec.controls.find((c) => c.name === NAMES[i]).label }));
+    const items = NAMES.map((name) => ({ kind: "curve", role: ROLES[name], label: labelOf(spec, name) }));
     this.charts = ["Cost", "Slope of the cost"].map((title) => {
       const plot = new Chart({ aspect: 2.2, label: title, x: { limits: [-SHOWN, SHOWN], label: "s" } });
-      return { title, plot, element: make("div", {}, make("p", { className: "lab-chart-title" }, title), plot.element) };
+      const element = make("div", {}, make("p", { className: "lab-chart-title" }, title), plot.element);
+      return { title, plot, element };
     });
     this.element = make("fieldset", { className: "lab-own", hidden: true }, make("legend", {}, "Your own loss"),
-      make("p", { className: "live-hint" }, "Formulas of s, D\u2019s raw output; D is sigmoid(s). They hold + \u2212 * / and ^ with a "
-        + "number, exp, log, sqrt, abs, tanh, sigmoid, softplus, relu, max, min. What is typed is trained at once."),
+      make("p", { className: "live-hint" }, "Formulas of s, D\u2019s raw output; D is sigmoid(s). They hold + \u2212 * / "
+        + "and ^ with a number, exp, log, sqrt, abs, tanh, sigmoid, softplus, relu, max, min. What is typed is "
+        + "trained at once."),
       menu, make("div", { className: "lab-own-rows" }, ...rows), legend(items), make("div", { className: "lab-own-charts" }, ...this.charts.map((c) => c.element)));
     add(this.element);
   }
@@ -199,14 +205,16 @@ export class Editor {
     });
     const { values, slopes } = knows.curves(found.map((one) => one.program), axis);
     [values, slopes].forEach((lists, k) => {
-      const shown = lists.filter((_, i) => found[i].program.length && !found[i].refused);
-      const [low, high] = extent(shown.flatMap((list) => [...list].map((v) => Math.min(Math.max(v, -8), 8))));
-      const room = Math.max(0.08 * (high - low), 0.1), { plot, title } = this.charts[k];
+      const { plot, title } = this.charts[k], used = [0, 1, 2].filter((i) => !found[i].refused);
+      const seen = used.flatMap((i) => [...lists[i]].map((v) => Math.min(Math.max(v, -TALL), TALL)));
+      const [low, high] = used.length ? extent(seen) : [0, 1], room = Math.max(0.08 * (high - low), 0.1);
       plot.limits(null, [low - room, high + room]);
       plot.draw([{ kind: "rule", y: 0, role: "ink" }, { kind: "rule", x: 0, role: "ink" },
-        ...lists.flatMap((y, i) => (shown.includes(y) ? [{ kind: "curve", x: axis, y: [...y], role: ROLES[NAMES[i]] }] : []))]);
-      plot.canvas.setAttribute("aria-label", `${title} by D\u2019s output s from ${-SHOWN} to ${SHOWN}: ` + NAMES.map((name, i) =>
-        (shown.includes(lists[i]) ? `${this.inputs[name].value} is ${[0, 144, 288].map((m) => decimal(lists[i][m], 2)).join(", ")} at -6, 0, 6` : "")).filter(Boolean).join("; "));
+        ...used.map((i) => ({ kind: "curve", x: axis, y: [...lists[i]], role: ROLES[NAMES[i]] }))]);
+      const ends = [0, (axis.length - 1) / 2, axis.length - 1], told = (i) =>
+        `${this.inputs[NAMES[i]].value} is ${ends.map((m) => decimal(lists[i][m], 2)).join(", ")}`;
+      plot.canvas.setAttribute("aria-label", `${title} where D\u2019s output s is \u2212${SHOWN}, 0, ${SHOWN}: `
+        + used.map(told).join("; "));
     });
   }
 

@@ -10,9 +10,7 @@ if TYPE_CHECKING:
     from ganlib.lab.compiler.write import Writer
 
 
-def formula(
-    writer: Writer, arguments: dict[str, Any], values: Tensor, slopes: Tensor
-) -> None:
+def formula(writer: Writer, arguments: dict[str, Any], values: Tensor, slopes: Tensor) -> None:
     """A call of the interpreter in ``runtime.c``."""
     program = writer.program
     program.judged = max(program.judged, values.numel())

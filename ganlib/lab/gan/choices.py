@@ -65,6 +65,8 @@ def _menu(name: str, value: Any, options: Mapping[Any, str], label: str, **more:
             "names": list(options), "options": list(options.values()), **more}  # fmt: skip
 
 
+OWN_LABEL = "your own formulas"  #: of the reader's own loss, in the menu
+
 _TARGET, _GAME, _OPTIMISER = "Target and noise", "Game", "Optimiser"
 _TARGETS_OF_LS = {"when": {"loss": ["least-squares"]}, "step": 0.1, "group": _GAME}
 
@@ -76,7 +78,7 @@ CONTROLS: tuple[dict[str, Any], ...] = (
     _slider("latent", 2, 1, LATENT, "Noise dimension", step=1, group=_TARGET, restarts=True),
     _menu("batch", 256, {b: str(b) for b in (32, 64, 128, 256)}, "Batch", group=_TARGET,
           rare=True),
-    _menu("loss", "non-saturating", {**{k: o.label for k, o in LOSSES.items()}, OWN: "your own formulas"},
+    _menu("loss", "non-saturating", {k: o.label for k, o in LOSSES.items()} | {OWN: OWN_LABEL},
           "Loss", group=_GAME),
     *(_formula(name, "non-saturating") for name in formula.NAMES),
     _slider("a", 0.0, -2, 2, "a: target of D for fakes", **_TARGETS_OF_LS),

@@ -11,7 +11,7 @@ import sympy as sp
 from ganlib import losses
 from ganlib.lab import formula
 from ganlib.lab.gan import lessons
-from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
+from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, OWN_LABEL, TARGETS, settings
 from ganlib.lab.gan.presets import PRESETS, preset_named
 from ganlib.lab.gan.run import Record, Run
 from ganlib.lab.gan.still import in_words, numbers, picture, shown_steps
@@ -205,7 +205,7 @@ def _spec(preset: str) -> dict[str, Any]:
              "formulas": _formulas(o),
              "texts": [formula.spell(getattr(o.loss, cost)) for cost in formula.NAMES]}
             for name, o in LOSSES.items()
-        ] + [{"name": OWN, "label": "your own formulas", "logistic": False, "middle": None}],
+        ] + [{"name": OWN, "label": OWN_LABEL, "logistic": False, "middle": None}],
         "weights_g": weights_of_generator(),
         "every": EVERY, "kept": KEPT, "perfect": PERFECT, "shown": SHOWN,
     }  # fmt: skip
