@@ -50,7 +50,7 @@ class Judge {
         return one.refused = `not finite: it has no ${what} at ${at(axis[wrong])}`;
       }
       const { pole, kinks } = this.breaks(programs, i, axis, values[i], slopes[i]);
-      if (pole !== undefined) return one.refused = `not finite: it grows without bound near ${at(pole)}`;
+      if (pole !== undefined) return one.refused = `not continuous: it jumps, or grows without bound, near ${at(pole)}`;
       one.remarks = [...this.way(NAMES[i], axis, slopes[i]), ...kinks.length ? [
         `has a kink at ${kinks.map(at).join(" and ")}: no slope there, and the slope of one side is used`] : []];
     });
@@ -98,7 +98,8 @@ class Judge {
 
   // What the best D says where data and samples are equally likely; null where nothing is best.
   middle(programs) {
-    const axis = spaced(-WIDEST, WIDEST, 2 * WIDEST / FINE + 1), { values: [real, fake] } = this.curves(programs, axis);
+    const axis = spaced(-WIDEST, WIDEST, 2 * WIDEST / FINE + 1);
+    const { values: [real, fake] } = this.curves(programs, axis);
     const costs = real.map((v, k) => v + fake[k]), [least, most] = extent(costs);
     const best = axis.filter((_, k) => costs[k] <= least + 1e-6 * (most - least + Math.abs(least)));
     return best[0] === -WIDEST || best.at(-1) === WIDEST ? null : (best[0] + best.at(-1)) / 2;
@@ -163,7 +164,8 @@ export class Editor {
       make("p", { className: "live-hint" }, "Formulas of s, D\u2019s raw output; D is sigmoid(s). They hold + \u2212 * / "
         + "and ^ with a number, exp, log, sqrt, abs, tanh, sigmoid, softplus, relu, max, min. What is typed is "
         + "trained at once."),
-      menu, make("div", { className: "lab-own-rows" }, ...rows), legend(items), make("div", { className: "lab-own-charts" }, ...this.charts.map((c) => c.element)));
+      menu, make("div", { className: "lab-own-rows" }, ...rows), legend(items),
+      make("div", { className: "lab-own-charts" }, ...this.charts.map((c) => c.element)));
     add(this.element);
   }
 
