@@ -46,3 +46,14 @@ function room([low, high]) {
   const more = Math.max(0.08 * (high - low), 0.1);
   return [low - more, high + more];
 }
+
+// The images of a square latent lattice, joined along its rows and its columns.
+export function mesh(map) {
+  const side = Math.round(Math.sqrt(map.length / 2)), order = [];
+  for (let i = 0; i < side; i++) for (let j = 0; j < side; j++) order.push(i * side + j);
+  for (let j = 0; j < side; j++) for (let i = 0; i < side; i++) order.push(i * side + j);
+  return {
+    kind: "lines", x: order.map((k) => map[2 * k]), y: order.map((k) => map[2 * k + 1]),
+    breaks: Array(2 * side).fill(side), role: "fake", dash: [], width: 1, alpha: 0.75,
+  };
+}

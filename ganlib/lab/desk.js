@@ -2,8 +2,9 @@
 // whole window; a link.
 import { control } from "./controls.js";
 import { legend } from "./chart.js";
-import { make } from "./plot.js";
-import { LETTERS } from "./run.js";
+import { decimal, make } from "./plot.js";
+import { Editor } from "./own.js";
+import { LETTERS, percent, whole } from "./run.js";
 import { same } from "./link.js";
 
 const VIEWS = [
@@ -32,13 +33,13 @@ export class Desk {
     const { lab } = this;
     this.boxes = {};
     const list = legend(VIEWS.map(([name, label, mark]) => {
-      const box = this.boxes[name] = make("input", { type: "checkbox", onchange: () => lab.show(name, box.checked) });
+      const box = this.boxes[name] = make("input", { type: "checkbox", onchange: () => this.view(name, box.checked) });
       return { ...mark, label: make("label", {}, box, label) };
     }));
     list.children[2].firstChild.replaceWith(make("span", { className: "lab-ramp", "aria-hidden": "true" }));
-    [this.factors] = lab.stage.menu("Length of the arrows", FACTORS.map((f) => `\u00d7 ${f}`), (i) => lab.show("arrows", true, FACTORS[i]));
+    [this.factors] = lab.stage.menu("Length of the arrows", FACTORS.map((f) => `\u00d7 ${f}`), (i) => this.view("arrows", true, FACTORS[i]));
     list.children[3].append(this.factors);
-    this.change = make("input", { type: "checkbox", onchange: () => lab.show("change", this.change.checked) });
+    this.change = make("input", { type: "checkbox", onchange: () => this.view("change", this.change.checked) });
     list.append(make("li", {}, make("label", {}, this.change, "after a D step, what it changed")));
     list.setAttribute("aria-label", "Shown on the plane");
     list.classList.add("lab-views");
@@ -50,7 +51,7 @@ export class Desk {
     const { lab } = this, { stage } = lab, groups = new Map(), { settings: [first] } = lab.state;
     const rare = make("details", { className: "live-more" }, make("summary", {}, "More settings"));
     for (const given of spec.controls) {
-      if (given.name === "seed") continue;
+      if (given.name === "seed" || given.longest) continue;
       const to = (v) => (given.names ? given.names.indexOf(v) : v);
       const from = (v) => (given.names ? given.names[v] : v);
       const hint = given.restarts ? "restarts the run" : undefined;
@@ -60,12 +61,13 @@ export class Desk {
         groups.set(given.group, make("fieldset", {}, make("legend", {}, given.group)));
       (given.rare ? rare : groups.get(given.group)).append(field.element);
     }
+    this.editor = new Editor(lab, (element) => groups.set("own", element));
     this.pens = make("div", { className: "lab-row" },
       this.pencil = stage.button("Draw on the plane", () => lab.hand.draw(!lab.drawing)),
       stage.button("Clear drawing", () => lab.change({ drawn: [] }, true)),
       make("small", { className: "live-hint" }, `Draw with the pointer, or by keyboard: ${KEYS}.`));
     const name = `edited-${Math.random()}`;
-    this.radios = LETTERS.map((_, i) => make("input", { type: "radio", name, onchange: () => lab.edit(i) }));
+    this.radios = LETTERS.map((_, i) => make("input", { type: "radio", name, onchange: () => this.edit(i) }));
     this.which = make("fieldset", { className: "lab-which" }, make("legend", {}, "These settings are of"),
       ...this.radios.map((radio, i) => make("label", {}, radio, `run ${LETTERS[i]}`)));
     this.differ = make("p", { className: "lab-differ" });
@@ -75,10 +77,37 @@ export class Desk {
     return this.folded;
   }
 
+  // Whether something is shown on the plane, and arrows at so many times their length.
+  view(name, on, factor = this.lab.state.factor) {
+    const { lab } = this;
+    lab.state.show[name] = on;
+    lab.state.factor = factor;
+    if (name === "arrows") lab.wished = true;
+    lab.stage.sync();
+    lab.redraw();
+    lab.publish();
+  }
+
+  edit(run) {
+    this.lab.state.edited = run;
+    this.lab.stage.sync();
+  }
+
+  // A second run beside the first, or one alone.
+  twice(on) {
+    const { lab, lab: { state, state: { settings } } } = this;
+    state.settings = on ? [settings[0], structuredClone(settings[0])] : [settings[0]];
+    state.edited = on ? 1 : 0;
+    lab.forget();
+    lab.fit();
+    if (!on) lab.drive();
+    lab.publish();
+  }
+
   foot(model) {
     const { lab } = this, { button } = lab.stage;
     this.seed = control(lab.spec.controls.find((c) => c.name === "seed"), 0, (seed) => lab.change({ seed: Math.round(seed) }, true));
-    this.compare = control({ kind: "switch", name: "compare", label: "Compare two runs" }, 0, (on) => lab.twice(on));
+    this.compare = control({ kind: "switch", name: "compare", label: "Compare two runs" }, 0, (on) => this.twice(on));
     this.link = make("input", { readOnly: true, hidden: true, "aria-label": "Link to these settings" });
     return make("div", { className: "lab-row lab-foot" }, this.seed.element,
       button("New seed", () => lab.change({ seed: Math.floor(1e4 * Math.random()) }, true)),
@@ -99,7 +128,7 @@ export class Desk {
       ...modes ? ["modes", "fair", "high quality"] : []];
     const cells = (tag, list) => list.map((text) => `<${tag}>${text}`).join("");
     this.columns.innerHTML = cells("th scope=col", heads);
-    this.rows.innerHTML = runs.flatMap((run) => run.rows()).map((row) => `<tr>${cells("td", row)}`).join("");
+    this.rows.innerHTML = runs.flatMap(rows).map((row) => `<tr>${cells("td", row)}`).join("");
   }
 
   // The laboratory in the whole window, and back in its page; the run goes on.
@@ -147,6 +176,7 @@ export class Desk {
       field.element.hidden = !Object.entries(given.when ?? {}).every(([k, v]) => v.includes(shown[k]));
     }
     for (const [name, box] of Object.entries({ ...this.boxes, change: this.change })) box.checked = state.show[name];
+    this.editor.sync(shown);
     this.factors.selectedIndex = FACTORS.indexOf(state.factor);
     this.pens.hidden = shown.target !== "drawn";
     this.pencil.setAttribute("aria-pressed", lab.drawing);
@@ -161,8 +191,8 @@ export class Desk {
   }
 
   name(setting, value) {
-    const { given } = this.fields.find((f) => f.given.name === setting) ?? { given: { label: "drawing" } };
-    const text = given.names ? given.options[given.names.indexOf(value)] : typeof value === "number" ? +value.toPrecision(3) : "";
+    const given = this.lab.spec.controls.find((c) => c.name === setting) ?? { label: "drawing" };
+    const text = given.longest ? value : given.names ? given.options[given.names.indexOf(value)] : typeof value === "number" ? +value.toPrecision(3) : "";
     return { label: given.label, text };
   }
 
@@ -172,4 +202,13 @@ export class Desk {
       `${this.name(k, a[k]).label}: ${this.name(k, a[k]).text} in A, ${this.name(k, b[k]).text} in B`);
     return list.length ? `What differs: ${list.join("; ")}.` : "The two runs are the same: change a setting of B.";
   }
+}
+
+// The latest scores of a run, as texts.
+function rows({ name, index, frame }) {
+  const { step, d, g, modes, fair, quality, divergence } = frame.history;
+  const number = (v) => (Number.isNaN(v) ? "" : decimal(v));
+  return [...step.keys()].slice(-12).map((i) => [
+    ...name ? [LETTERS[index]] : [], whole(step[i]), number(d[i]), number(g[i]),
+    number(divergence[i]), ...modes ? [modes[i], fair[i], percent(quality[i])] : []]);
 }

@@ -6,11 +6,14 @@ import { load } from "./runtime.js";
 const WEIGHTS = 0, LATENT_D = 1, LATENT_G = 2, PLACES = 3, NOISE = 4, MIX = 5, EVALUATION = 6, PERFECT = 7;
 
 const WIDE = 8; // numbers of a latent in its buffer; those that are not used are zero
+// What a run takes along to another module.
+const CARRIED = "state evaluation anchors count std limits reference latent real".split(" ");
 const COVERAGE = ["modes", "fair", "quality"]; // scores that mean nothing where a target has no modes
 
 export class Run {
-  constructor({ functions, draw }, spec) {
-    Object.assign(this, { functions, spec });
+  constructor({ functions, draw }, spec, before) {
+    Object.assign(this, before, { functions, spec });
+    if (before) for (const name of CARRIED) this.buffer(name).set(before.buffer(name));
     this.noise = (kind, array, use, n, seed = this.settings.seed) => draw(kind, array, seed, 8 * n + use);
   }
 
@@ -48,7 +51,7 @@ export class Run {
     const { rate_g, rate_d, beta1, beta2, epsilon, penalty, weight, clip, a, b, c } = settings;
     const k = this.spec.losses.findIndex(({ name }) => name === settings.loss);
     this.buffer("settings").set([rate_g, rate_d, beta1, beta2, epsilon, weight,
-      penalty === "clip" ? clip : Infinity, k, a, b, c]);
+      penalty === "clip" ? clip : Infinity, k, a, b, c, ...settings.program ?? []]);
     for (const name of ["width", "batch", "logistic"]) this.buffer(name)[0] = {
       width: settings.latent, batch: settings.batch, logistic: this.spec.losses[k].logistic,
     }[name];
@@ -245,11 +248,12 @@ export function serve(scope) {
   });
 
   const actions = {
+    // A module; `on` takes the run under way along.
     async start(data) {
-      playing = false;
+      playing &&= data.on;
       const module = await load(data.bytes, data.metadata);
       ({ spec } = data);
-      run = new Run(module, spec);
+      run = new Run(module, spec, data.on && run);
       scope.postMessage({ type: "ready" });
     },
     reset({ settings }) {

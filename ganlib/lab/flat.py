@@ -11,7 +11,7 @@ named state of :func:`ganlib.step.pure`, which takes the step.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import sympy as sp
 import torch
@@ -21,6 +21,7 @@ from torch.func import functional_call
 from ganlib import options
 from ganlib.batches import Batch
 from ganlib.game import Game
+from ganlib.lab.formula import LENGTH, Typed
 from ganlib.losses import Loss
 from ganlib.optimisers import Adam
 from ganlib.penalties import Penalty, refuse_batch_normalisation
@@ -92,7 +93,8 @@ class FlatStep:
         As for :class:`ganlib.game.Game`, whose batches are joined here: half the kernels, each
         twice as long. Neither network may keep buffers.
     parameters
-        Symbols, the loss's among them, in the order of their values in :func:`settings`.
+        Symbols, the loss's among them, in the order of their values in :func:`settings`. After
+        these values stand the programs of a :class:`ganlib.lab.formula.Typed` loss.
     unrolled
         Steps of the discriminator that the generator looks ahead (:func:`ganlib.options.unrolled`);
         0 is none.
@@ -108,7 +110,7 @@ class FlatStep:
         self,
         generator: nn.Module,
         discriminator: nn.Module,
-        loss: Loss,
+        loss: Loss | Typed,
         penalty: Penalty | None = None,
         parameters: tuple[sp.Symbol, ...] = (),
         pack: int = 1,
@@ -130,7 +132,8 @@ class FlatStep:
                 f"a network keeps {', '.join(kept[:3])} outside its weights, for which the flat "
                 "vector has no place; leave that layer out"
             )
-        missing = [str(symbol) for symbol in loss.symbols if symbol not in parameters]
+        typed = isinstance(loss, Typed)
+        missing = [str(s) for s in loss.symbols if s not in parameters and not typed]
         if missing:
             raise ValueError(
                 f"the loss has the symbols {', '.join(missing)}; name them in parameters, and give "
@@ -140,7 +143,7 @@ class FlatStep:
         self.parameters = parameters
         self.loss = loss
         self._players = _Flat(generator), _Flat(discriminator)
-        game = Game(*self._players, loss, penalty, joined=True, pack=pack)
+        game = Game(*self._players, cast(Loss, loss), penalty, joined=True, pack=pack)
         self._step = pure(game, settings={str(symbol): 1.0 for symbol in loss.symbols})
         if unrolled:
             self._step = options.unrolled(unrolled)(self._step)
@@ -213,7 +216,8 @@ class FlatStep:
 
     def _state(self, state: Tensor, settings: Tensor) -> State:
         weights_g, weights_d, mean_g, mean_d, square_g, square_d, t_g, t_d = self._parts(state)
-        rate_g, rate_d, beta1, beta2, epsilon, penalty, clip, *values = settings.unbind()
+        named = len(SETTINGS) + len(self.parameters)
+        rate_g, rate_d, beta1, beta2, epsilon, penalty, clip, *values = settings[:named].unbind()
         adam = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon, "clip": clip}
         started = self._step.initial()
         players = [
@@ -227,7 +231,9 @@ class FlatStep:
                 (started.discriminator, weights_d, mean_d, square_d, t_d, rate_d),
             )
         ]
-        own = dict(zip(map(str, self.parameters), values, strict=True))
+        own: dict[str, Tensor] = dict(zip(map(str, self.parameters), values, strict=True))
+        if isinstance(self.loss, Typed):
+            own["programs"] = settings[named:].reshape(-1, LENGTH, 2)
         return State(players[0], players[1], {"penalty": penalty, **own}, started.done, {})
 
     def _vector(self, state: State) -> Tensor:

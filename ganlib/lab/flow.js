@@ -132,7 +132,7 @@ export class Flow {
     const values = [frame.loss.d, frame.loss.g];
     this.costs.forEach(([cost, formula], i) => {
       this.say(cost, `${"DG"[i]}\u2019s loss ${Number.isFinite(values[i]) ? decimal(values[i], 3) : "\u2013"}`);
-      const words = loss.formulas[i];
+      const words = (loss.formulas ?? [`${settings.on_real} and ${settings.on_fake}`, settings.of_generator])[i];
       this.say(formula, words.length < 36 ? words : `${words.slice(0, 34)}\u2026`);
     });
   }

@@ -29,7 +29,6 @@ class Laboratory {
       mark: { time: clock(), step: 0, rate: 0 } });
     this.name = model.get("name") ?? el.closest("[data-name]")?.dataset.name ?? "gan";
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
-    this.pen = { x: 0, y: 0, shown: false };
     this.state = {
       playing: false, pace: 0, drawing: false, edited: 0, factor: 1,
       show: { real: true, fake: true, field: true, arrows: false, map: false, change: true }, ...this.given(),
@@ -156,7 +155,7 @@ class Laboratory {
     this.runs.forEach((run, i) => {
       const before = run.now;
       run.now = structuredClone(settings[i]);
-      if (!fresh) return same(before, run.now) || run.send("change", { settings: run.now });
+      if (!fresh) return same(before, run.now) || run.restart(true);
       if (this.empty()) run.clear();
       else run.restart();
     });
@@ -188,11 +187,6 @@ class Laboratory {
     this.stage.sync();
   }
 
-  edit(run) {
-    this.state.edited = run;
-    this.stage.sync();
-  }
-
   choose({ name, settings }) {
     const { seed } = this.state.settings[0], two = this.state.settings.length > 1;
     const all = { ...this.spec.defaults, ...settings, seed: settings.seed ?? seed };
@@ -204,29 +198,10 @@ class Laboratory {
     this.publish();
   }
 
-  twice(on) {
-    const { settings } = this.state;
-    this.state.settings = on ? [settings[0], structuredClone(settings[0])] : [settings[0]];
-    this.state.edited = on ? 1 : 0;
-    this.forget();
-    this.fit();
-    if (!on) this.drive();
-    this.publish();
-  }
-
   // Whether the pulls are shown, and so many times their length.
   pull(text) {
     this.state.show.arrows = text !== "off";
     if (text !== "off") this.state.factor = Number(text);
-  }
-
-  show(name, on, factor = this.state.factor) {
-    this.state.show[name] = on;
-    this.state.factor = factor;
-    if (name === "arrows") this.wished = true;
-    this.stage.sync();
-    this.redraw();
-    this.publish();
   }
 
   toggle(on = !this.state.playing) {

@@ -1,12 +1,16 @@
 // What the reader's hand does on the plane, by pointer and by keyboard: reads a sample, draws a
 // target, steps.
 import { decimal } from "./plot.js";
+import { points } from "./run.js";
 
 const NEAR = 14; // pixels from the pointer to the sample that it reads
 const MOST = 400; // numbers of a drawing
 
 export class Hand {
-  constructor(lab) { Object.assign(this, { lab, stage: lab.stage }); }
+  constructor(lab) {
+    Object.assign(this, { lab, stage: lab.stage });
+    lab.pen = { x: 0, y: 0, shown: false };
+  }
 
   // Read one sample: what D says of it, its pull, its latent; none without an index.
   read(run, index) {
@@ -34,6 +38,13 @@ export class Hand {
     this.stage.sync();
     this.lab.redraw();
     if (on) this.lab.runs[0].easel.focus();
+  }
+
+  // What the reader draws, as layers.
+  pen({ settings }) {
+    const { x, y, shown } = this.lab.pen;
+    const cross = shown ? [{ kind: "rule", x, role: "ink" }, { kind: "rule", y, role: "ink" }] : [];
+    return [points(settings.drawn ?? [], "ink", { size: 4, alpha: 1 }), ...cross];
   }
 
   dot(x, y) {

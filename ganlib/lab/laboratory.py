@@ -37,14 +37,15 @@ from ganlib import (
 )
 from ganlib.divergences import divergence
 from ganlib.formulas import compile_formula
-from ganlib.lab import compiler, flat
+from ganlib.lab import compiler, flat, formula
 from ganlib.lab.compiler import Module, compile_functions
 from ganlib.lab.compiler.cache import kept
 from ganlib.lab.compiler.program import Recordings
 from ganlib.losses import critic_output
 
 __all__ = [
-    "LOSSES", "PACKS", "PENALTIES", "Objective", "laboratory", "name_of", "weights_of_generator",
+    "LOSSES", "OWN", "PACKS", "PENALTIES", "Objective", "laboratory", "name_of",
+    "weights_of_generator",
 ]  # fmt: skip
 
 BATCH = 256  #: samples of a step; a smaller batch is repeated, which leaves every mean as it is
@@ -56,6 +57,7 @@ SHOWN = 512  #: samples that a frame shows
 ARROWS = 64
 FIELD = 40  #: cells along each axis of the discriminator's field
 LATTICE = 15  #: latents along each axis of the lattice whose images are shown
+AXIS = 512  #: outputs at which the reader's formulas are drawn
 BINS = 20  #: cells along each axis of the histogram whose divergence is measured
 EVERY = 50  #: steps between two scores
 KEPT = 400  #: scores that a history holds before every second one is dropped
@@ -103,11 +105,17 @@ LOSSES: dict[str, Objective] = {
 }
 
 
+OWN = "own"  #: the reader's own loss, which no module of the menu holds
+
+
 @functools.cache
-def laboratory(pack: int = 1, penalty: str = "none", hidden: tuple[int, ...] = (64, 64)) -> Module:
+def laboratory(
+    pack: int = 1, penalty: str = "none", hidden: tuple[int, ...] = (64, 64), own: bool = False
+) -> Module:
     """All that a run computes, as one compiled module.
 
-    One module a pack and a penalty: a page fetches the one it runs, and no other.
+    One module a pack, a penalty, and the menu of losses or the reader's own formulas: a page
+    fetches the one it runs, and no other. The state of all modules of a pack is the same.
 
     Parameters
     ----------
@@ -117,17 +125,21 @@ def laboratory(pack: int = 1, penalty: str = "none", hidden: tuple[int, ...] = (
         A name of :data:`PENALTIES`.
     hidden
         Widths of the hidden layers of both networks, with LeakyReLU of slope 0.2 between.
+    own
+        Whether the loss is three programs (:func:`ganlib.lab.formula.programs`), which come with
+        the settings, after the value of c.
 
     Returns
     -------
     Module
         Its functions: ``initial``, ``latents``, ``reals``, ``discriminator``, ``generator``,
         ``look``, ``judge``, ``generate``, ``perfect``, ``reference``, ``divergence``,
-        ``coverage``. Their arguments share buffers by name; where a function returns a name that
+        ``coverage``, and with ``own`` also ``curves``, the formulas' values and slopes along an
+        ``axis``. Their arguments share buffers by name; where a function returns a name that
         it was given, noise goes in and what is made of it comes out at the same place.
     """
-    key = f"{_key(pack, penalty, hidden)}.json"
-    return Module.load(kept(key, lambda: _compiled(pack, penalty, hidden).dump()))
+    key = f"{_key(pack, penalty, hidden, own)}.json"
+    return Module.load(kept(key, lambda: _compiled(pack, penalty, hidden, own).dump()))
 
 
 def weights_of_generator(hidden: tuple[int, ...] = (64, 64)) -> int:
@@ -135,32 +147,32 @@ def weights_of_generator(hidden: tuple[int, ...] = (64, 64)) -> int:
     return sum(w.numel() for w in networks.mlp(LATENT, *hidden, 2).parameters())
 
 
-def name_of(pack: int, penalty: str) -> str:
+def name_of(pack: int, penalty: str, own: bool = False) -> str:
     """The name of the module that a run with these settings needs."""
-    return f"pack{pack}-{penalty if penalty in PENALTIES else 'none'}"
+    return f"{OWN * own}pack{pack}-{penalty if penalty in PENALTIES else 'none'}"
 
 
-def _key(pack: int, penalty: str, hidden: tuple[int, ...]) -> str:
+def _key(pack: int, penalty: str, hidden: tuple[int, ...], own: bool) -> str:
     # Recording the functions takes longer than a page may: the module is a function of this.
     files = [Path(str(m.__file__)) for m in (
-        batches, divergences, fdivergence, flat, formulas, game, losses, metrics, networks,
+        batches, divergences, fdivergence, flat, formula, formulas, game, losses, metrics, networks,
         numerics, optimisers, pairs, penalties, step,
     )]  # fmt: skip
     files += sorted(Path(str(compiler.__file__)).parent.glob("*.py"))
     files += [Path(__file__), Path(__file__).with_name("runtime.c")]
     parts = [file.read_bytes() for file in files]
     made_by = [sys.version, torch.__version__, sp.__version__, version("ziglang")]
-    parts += [f"{pack} {penalty} {hidden} {made_by}".encode()]
+    parts += [f"{pack} {penalty} {hidden} {own} {made_by}".encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
 _RECORDED: Recordings = {}  # what the modules of a pack share is recorded once
 
 
-def _compiled(pack: int, penalty: str, hidden: tuple[int, ...]) -> Module:
+def _compiled(pack: int, penalty: str, hidden: tuple[int, ...], own: bool) -> Module:
     chosen = {
         name.removesuffix(f"_{penalty}"): function
-        for name, function in _functions(pack, hidden).items()
+        for name, function in _functions(pack, hidden, own).items()
         if not name.startswith("discriminator_") or name == f"discriminator_{penalty}"
     }
     often = {"latents", "reals", "discriminator", "generator"}
@@ -169,9 +181,10 @@ def _compiled(pack: int, penalty: str, hidden: tuple[int, ...]) -> Module:
 
 @functools.cache  # so that what the modules of a pack share is recorded once
 def _functions(
-    pack: int, hidden: tuple[int, ...]
+    pack: int, hidden: tuple[int, ...], own: bool
 ) -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]]:
-    loss = losses.one_of(_k, *(o.loss for o in LOSSES.values()))
+    menu = losses.one_of(_k, *(o.loss for o in LOSSES.values()))
+    loss = formula.Typed() if own else menu
     parameters = (_k, _a, _b, _c)
     generator_net = networks.mlp(LATENT, *hidden, 2)
     discriminator_net = networks.mlp(2 * pack, *hidden, 1)
@@ -241,13 +254,23 @@ def _functions(
         # What D says: a probability, or the raw output of a critic that has none.
         return torch.where(logistic > 0, torch.sigmoid(output), output)
 
+    def programs(settings: Tensor) -> Tensor:
+        named = len(flat.SETTINGS) + len(parameters)
+        return settings[named:].reshape(len(formula.NAMES), formula.LENGTH, 2)
+
+    def curves(axis: Tensor, settings: Tensor) -> dict[str, Tensor]:
+        found = [formula.formula(axis, one) for one in programs(settings)]
+        values, slopes = (torch.stack(list(each)) for each in zip(*found, strict=True))
+        return {"values": values, "slopes": slopes}
+
     def pull(state: Tensor, settings: Tensor, points: Tensor) -> Tensor:
         # Minus the slope of the generator's cost at each of these samples.
-        values = settings[len(flat.SETTINGS) :].unbind()
-
         def cost(points: Tensor) -> Tensor:
             output = game.critic(state, points.reshape(len(points) // pack, -1))
-            return compile_formula(loss.of_generator, critic_output, *parameters)(
+            if own:
+                return formula.formula(output, programs(settings)[2])[0].sum()
+            values = settings[len(flat.SETTINGS) :].unbind()
+            return compile_formula(menu.of_generator, critic_output, *parameters)(
                 output, *values
             ).sum()
 
@@ -339,6 +362,8 @@ def _functions(
         torch.zeros(SCORED, LATENT),
     )
     settings = flat.settings(parameters=(0.0, 0.0, 1.0, 1.0))
+    if own:
+        settings = torch.cat([settings, torch.zeros(len(formula.NAMES) * formula.LENGTH * 2)])
     cells, limits = torch.zeros(BINS, BINS), torch.tensor([-1.0, 1.0, -1.0, 1.0])
     target = (anchors, number, number)
     return {
@@ -358,6 +383,7 @@ def _functions(
             "reference": (reference, (cells, *target, limits)),
             "divergence": (divergence_, (points, cells, limits)),
             "coverage": (coverage, (points, *target)),
+            **({"curves": (curves, (torch.zeros(AXIS), settings))} if own else {}),
     }  # fmt: skip
 
 

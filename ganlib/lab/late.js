@@ -1,11 +1,12 @@
 // What comes after the first picture.
-import { Charts } from "./charts.js";
+import { Charts, mesh } from "./charts.js";
 import { Desk } from "./desk.js";
 import { Flow } from "./flow.js";
 import { Hand } from "./hand.js";
+import { prepared } from "./own.js";
 
 export function furnish(lab) {
-  lab.hand = new Hand(lab);
+  Object.assign(lab, { hand: new Hand(lab), mesh });
   lab.stage.root.onkeydown = (event) => lab.hand.shortcut(event);
   lab.stage.flow.replaceChildren();
   if (!lab.stage.embedded) lab.flow = new Flow(lab.stage.flow);
@@ -13,3 +14,5 @@ export function furnish(lab) {
   lab.runs.forEach(lab.chart);
   lab.desk = new Desk(lab);
 }
+
+export function programmed(run) { return prepared(run); }

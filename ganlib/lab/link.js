@@ -45,7 +45,7 @@ export function readAddress(spec, preset, address) {
     else if (key === "compare" && text === "yes") two = true;
     else if (key === "pull" && PULLS.includes(text)) pull = text;
     else if (value !== undefined && !(key === "b.seed")) runs[name === key ? 0 : 1][name] = value;
-    else refused.push(`${key} ${text}`);
+    else refused.push(`${key} ${text}`.slice(0, 60));
   }
   const chosen = spec.presets.find((p) => p.name === preset);
   const first = { ...spec.defaults, ...chosen?.settings, ...runs[0] };
@@ -68,6 +68,7 @@ function parse(spec, name, text) {
   }
   const given = spec.controls.find((c) => c.name === name);
   if (given?.names) return given.names.find((v) => String(v) === text);
+  if (given?.longest) return text.length > given.longest ? undefined : text;
   const value = Number(text), whole = given?.step === 1;
   if (!given || text.trim() === "" || !(value >= given.min && value <= given.max)) return undefined;
   return whole && value !== Math.round(value) ? undefined : value;

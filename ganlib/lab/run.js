@@ -10,7 +10,7 @@ const CALM = 250; // milliseconds between two pictures for a reader who asked fo
 const SILENT = 20000; // milliseconds without a picture after which a worker that plays counts as dead
 const DRAWN = 32; // arrows
 export const whole = (n) => n.toLocaleString("en");
-const percent = (share) => `${(100 * share).toFixed(0)}\u2009%`;
+export const percent = (share) => `${(100 * share).toFixed(0)}\u2009%`;
 export const every = (values, from, stride) => values.filter((_, i) => i % stride === from);
 export const clock = () => performance.now();
 
@@ -63,26 +63,30 @@ export class Run {
   get step() { return this.frame?.step ?? 0; }
   get name() { return this.lab.runs.length > 1 ? `Run ${LETTERS[this.index]}` : ""; }
   get target() { return this.lab.spec.targets[this.settings.target]; }
-  get loss() { return this.lab.spec.losses.find(({ name }) => name === this.settings.loss); }
+  get loss() {
+    const { loss } = this.settings;
+    return loss === this.typed?.name ? this.typed : this.lab.spec.losses.find(({ name }) => name === loss);
+  }
   // Which of a step's ten parts is shown; 0 for none.
   get part() { return this.frame?.part ?? 0; }
 
   send(type, rest = {}) { this.worker.postMessage({ type, ...rest }); }
 
-  // From the first step, with the present settings. What goes wrong is said, and tried again at
-  // the next reset.
-  async restart() {
-    const turn = ++this.turn, { pack, penalty } = this.settings;
-    Object.assign(this, { fresh: true, frame: null, before: null, span: new Span(), spread: new Span() });
+  // From the first step, or `on` from where it is, with the present settings. What goes wrong is
+  // said, and tried again at the next reset.
+  async restart(on = false) {
+    const turn = ++this.turn, { pack, penalty, loss } = this.settings;
+    if (!(on &&= !this.fresh)) Object.assign(this, { fresh: true, frame: null, before: null, span: new Span(), spread: new Span() });
     try {
-      if (this.dead) this.hire();
+      if (this.dead && !on) this.hire();
       const { model, spec } = this.lab, metadata = model.get("metadata");
-      const name = [penalty, "none"].map((p) => `pack${pack}-${p}`).find((n) => n in metadata);
-      const bytes = await this.lab.bytes(name);
+      const own = loss === "own" ? loss : "", name = [penalty, "none"].map((p) => `${own}pack${pack}-${p}`).find((n) => n in metadata);
+      const bytes = await this.lab.bytes(name), settings = own ? await (await late(model)).programmed(this) : this.settings;
       if (turn !== this.turn) return; // the reader was faster
-      if (name !== this.module) this.send("start", { metadata: metadata[name], bytes, spec });
+      if (name !== this.module) this.send("start", { metadata: metadata[name], bytes, spec, on });
       this.module = name;
-      this.send("reset", { settings: this.settings });
+      this.send(on ? "change" : "reset", { settings });
+      if (on) return;
       this.going = false;
       this.drive();
     } catch (error) {
@@ -222,7 +226,7 @@ export class Run {
     if (this.before && this.learnt === "discriminator")
       add("field", { kind: "level", ...grid, values: this.before.field, at: picture.level, dash: [6, 4], role: "muted" });
     add("field", { kind: "level", ...grid, values: frame.field, at: picture.level, role: "ink" });
-    add("map", mesh(frame.map));
+    if (show.map) layers.push(this.lab.mesh(frame.map));
     add("real", points(this.discs, "real", { size: 3 }));
     if (this.before && this.learnt === "generator")
       add("fake", part ? paths(this.before.batch.fake, all) : paths(this.before.samples, all));
@@ -239,12 +243,7 @@ export class Run {
   }
 
   // What the reader draws.
-  pen() {
-    const { lab: { drawing, pen } } = this;
-    if (!drawing) return [];
-    const cross = pen.shown ? [{ kind: "rule", x: pen.x, role: "ink" }, { kind: "rule", y: pen.y, role: "ink" }] : [];
-    return [points(this.settings.drawn ?? [], "ink", { size: 4, alpha: 1 }), ...cross];
-  }
+  pen() { return this.lab.drawing ? this.lab.hand.pen(this) : []; }
 
   // The readings in words, as far as the target allows them.
   words() {
@@ -258,14 +257,6 @@ export class Run {
     return [...words, `divergence ${decimal(last("divergence"))} (a perfect sampler: ${decimal(floor.median)})`];
   }
 
-  rows() {
-    const { step, d, g, modes, fair, quality, divergence } = this.frame.history;
-    const number = (v) => (Number.isNaN(v) ? "" : decimal(v));
-    return [...step.keys()].slice(-12).map((i) => [
-      ...this.name ? [LETTERS[this.index]] : [], whole(step[i]), number(d[i]), number(g[i]),
-      number(divergence[i]), ...modes ? [modes[i], fair[i], percent(quality[i])] : []]);
-  }
-
   close() {
     this.turn++;
     clearTimeout(this.timer);
@@ -277,21 +268,10 @@ export class Run {
   }
 }
 
-const points = (xy, role, more) => ({ kind: "points", x: every(xy, 0, 2), y: every(xy, 1, 2), role, ...more });
+export const points = (xy, role, more) => ({ kind: "points", x: every(xy, 0, 2), y: every(xy, 1, 2), role, ...more });
 
 // From where each sample was to where it is.
 function paths(from, to) {
   const between = (k) => Array.from(to, (_, i) => (i % 2 ? [] : [from[i + k], to[i + k]])).flat();
   return { kind: "lines", x: between(0), y: between(1), breaks: Array(to.length / 2).fill(2), role: "ink", width: 1.5 };
-}
-
-// The images of a square latent lattice, joined along its rows and its columns.
-function mesh(map) {
-  const side = Math.round(Math.sqrt(map.length / 2)), order = [];
-  for (let i = 0; i < side; i++) for (let j = 0; j < side; j++) order.push(i * side + j);
-  for (let j = 0; j < side; j++) for (let i = 0; i < side; i++) order.push(i * side + j);
-  return {
-    kind: "lines", x: order.map((k) => map[2 * k]), y: order.map((k) => map[2 * k + 1]),
-    breaks: Array(2 * side).fill(side), role: "fake", dash: [], width: 1, alpha: 0.75,
-  };
 }

@@ -66,6 +66,68 @@ KERNEL matmul(int M, int N, int K, const float *A, int a0, int a1, const float *
 }
 #endif
 
+#ifdef JUDGED
+// A formula of the critic's output as a program for a stack of values and their slopes, an
+// instruction at a time over the whole batch; the instructions are numbered in formula.py.
+static float level[9][JUDGED], steep[9][JUDGED];
+
+// x to the power c: by products for a whole c, else by what the module holds anyway. The C
+// library's powf would be another kilobyte over the wire.
+SMALL static float raised(float x, float c) {
+  const float size = fabsf(c);
+  int whole = (int)size;
+  if (whole != size) return expf(c * logf(x));
+  float product = 1;
+  for (; whole; whole >>= 1, x *= x)
+    if (whole & 1) product *= x;
+  return c < 0 ? 1 / product : product;
+}
+
+SMALL KERNEL formula(int n, const float *s, const float *program, float *value, float *slope) {
+  int top = 0;
+  for (int i = 0; i < n; i++) level[0][i] = steep[0][i] = 0;
+  for (int at = 0; at < 128 && program[at]; at += 2) {
+    const int operation = (int)program[at];
+    const float c = program[at + 1];
+    if (operation < 3) top++;
+    if (operation > 11) top--;
+    float *u = level[top], *du = steep[top];
+    for (int i = 0; i < n; i++) {
+      const float x = u[i], dx = du[i];
+      const float y = operation > 11 ? u[i + JUDGED] : 0, dy = operation > 11 ? du[i + JUDGED] : 0;
+      float v = x, d = dx;
+      switch (operation) {
+        case 1: v = s[i], d = 1; break;
+        case 2: v = c, d = 0; break;
+        case 3: v = -x, d = -dx; break;
+        case 4: v = raised(x, c), d = c * raised(x, c - 1) * dx; break;
+        case 5: v = expf(x), d = v * dx; break;
+        case 6: v = logf(x), d = 1 / x * dx; break;
+        case 7: v = sqrtf(x), d = 0.5f / v * dx; break;
+        case 8: v = fabsf(x), d = ((x > 0) - (x < 0)) * dx; break;
+        case 9: v = tanhf(x), d = (1 - v * v) * dx; break;
+        case 10: v = 1 / (1 + expf(-x)), d = v * (1 - v) * dx; break;
+        case 11: {
+          const float z = expf(-fabsf(x)), share = z / (1 + z);
+          v = (x > 0 ? x : 0) + log1pf(z), d = (x > 0 ? 1 - share : share) * dx;
+          if (x != x) v = x;
+          break;
+        }
+        case 12: v = x + y, d = dx + dy; break;
+        case 13: v = x - y, d = dx - dy; break;
+        case 14: v = x * y, d = dx * y + x * dy; break;
+        case 15: v = x / y, d = (dx - v * dy) / y; break;
+        // Where both are equal, the one that has a slope counts.
+        default:
+          if (!((operation == 16 ? x > y : x < y) || (x == y && dx) || x != x)) v = y, d = dy;
+      }
+      u[i] = v, du[i] = d;
+    }
+  }
+  for (int i = 0; i < n; i++) value[i] = level[top][i], slope[i] = steep[top][i];
+}
+#endif
+
 #ifdef NOISE
 // Philox4x32-10 (Salmon et al. 2011): the n-th four words of a stream are a function of
 // (seed, stream, n) alone, so any run, at any time, can be drawn again.

@@ -37,6 +37,7 @@ from laboratory_page import (
 )
 
 from ganlib.lab import GanLab
+from ganlib.lab.formula import NAMES
 from ganlib.lab.gan import lessons
 from tools.vendor import TEST_ASSETS
 
@@ -146,7 +147,7 @@ MOVES: dict[str, tuple[dict[str, Any], Any]] = {
 def test_every_setting_moves_what_it_should(visit: Open) -> None:
     page = visit()
     controls = page.evaluate("models[0].get('spec').controls")
-    assert {c["name"] for c in controls} == {*MOVES, "seed"}
+    assert {c["name"] for c in controls} == {*MOVES, *NAMES, "seed"}  # formulas: test_own_loss_page
     by_name = {c["name"]: c for c in controls}
 
     def four_steps() -> tuple[int, int]:

@@ -12,6 +12,7 @@ from ganlib.lab.compiler.convolution import convolution
 from ganlib.lab.compiler.folds import Fold, extreme_place, running, sort
 from ganlib.lab.compiler.indexing import gather, index, index_put, index_select, scatter
 from ganlib.lab.compiler.products import bmm, matmul
+from ganlib.lab.compiler.typed import formula
 
 if TYPE_CHECKING:
     from ganlib.lab.compiler.write import Writer
@@ -39,6 +40,7 @@ OPERATIONS: dict[str, Callable[..., None]] = {
     "cumprod": running("*", 1),
     "cumsum": running("+", 0),
     "flip": flip,
+    "ganlib.formula": formula,
     "gather": gather,
     "index": index,
     "index_put": index_put,

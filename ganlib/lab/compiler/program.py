@@ -97,6 +97,7 @@ class Program:
         self.names: dict[int, str] = {}  # storage -> the C array that holds it
         self.kept: list[Tensor] = []  # storages stay alive, or their keys would be used again
         self.scratch = 0
+        self.judged = 0  # the most outputs that a typed formula is computed on at once
         self.signatures: dict[str, Signature] = {}
 
     def add(self, name: str, function: Callable[..., Any], examples: Sequence[Tensor]) -> None:
@@ -181,6 +182,7 @@ class Program:
     def source(self) -> str:
         defines = ["#define NOISE\n"] * self.noise
         defines += [f"#define SCRATCH {self.scratch}\n"] * bool(self.scratch)
+        defines += [f"#define JUDGED {self.judged}\n"] * bool(self.judged)
         cases = "".join(f"    case {i}: return {a};\n" for i, a in enumerate(self.addresses))
         address = (
             'EXPORT("address") const void *address(int index) {\n  switch (index) {\n'

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ganlib import data
-from ganlib.lab.laboratory import ANCHORS, LATENT, LOSSES, PACKS
+from ganlib.lab import formula
+from ganlib.lab.laboratory import ANCHORS, LATENT, LOSSES, OWN, PACKS
 from ganlib.lab.widget import checked
 
 
@@ -52,10 +53,19 @@ def _slider(name: str, value: float, low: float, high: float, label: str, **more
             "label": label, "restarts": False, **more}  # fmt: skip
 
 
+def _formula(name: str, like: str) -> Any:
+    cost = getattr(LOSSES[like].loss, name)
+    return {"kind": "formula", "name": name, "value": formula.spell(cost), "restarts": False,
+            "label": formula.NAMES[name], "longest": formula.LONGEST, "group": _GAME,
+            "when": {"loss": [OWN]}}  # fmt: skip
+
+
 def _menu(name: str, value: Any, options: Mapping[Any, str], label: str, **more: Any) -> Any:
     return {"kind": "menu", "name": name, "value": value, "label": label, "restarts": False,
             "names": list(options), "options": list(options.values()), **more}  # fmt: skip
 
+
+OWN_LABEL = "your own formulas"  #: of the reader's own loss, in the menu
 
 _TARGET, _GAME, _OPTIMISER = "Target and noise", "Game", "Optimiser"
 _TARGETS_OF_LS = {"when": {"loss": ["least-squares"]}, "step": 0.1, "group": _GAME}
@@ -68,7 +78,9 @@ CONTROLS: tuple[dict[str, Any], ...] = (
     _slider("latent", 2, 1, LATENT, "Noise dimension", step=1, group=_TARGET, restarts=True),
     _menu("batch", 256, {b: str(b) for b in (32, 64, 128, 256)}, "Batch", group=_TARGET,
           rare=True),
-    _menu("loss", "non-saturating", {k: o.label for k, o in LOSSES.items()}, "Loss", group=_GAME),
+    _menu("loss", "non-saturating", {k: o.label for k, o in LOSSES.items()} | {OWN: OWN_LABEL},
+          "Loss", group=_GAME),
+    *(_formula(name, "non-saturating") for name in formula.NAMES),
     _slider("a", 0.0, -2, 2, "a: target of D for fakes", **_TARGETS_OF_LS),
     _slider("b", 1.0, -2, 2, "b: target of D for real", **_TARGETS_OF_LS),
     _slider("c", 1.0, -2, 2, "c: what G wants D to say", **_TARGETS_OF_LS),
@@ -117,6 +129,12 @@ def settings(**changes: Any) -> dict[str, Any]:
             if isinstance(value, bool) or value not in given["names"]:
                 allowed = ", ".join(map(repr, given["names"]))
                 raise ValueError(f"{name} is {value!r}; choose one of {allowed}")
+            continue
+        if given["kind"] == "formula":
+            try:
+                formula.program(value)
+            except (TypeError, ValueError) as wrong:
+                raise ValueError(f"{name} is {value!r}: {wrong}") from wrong
             continue
         whole = given.get("step") == 1
         checked([given], {name: value})

@@ -20,8 +20,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ganlib.lab.formula import NAMES
 from ganlib.lab.gan.choices import DEFAULTS, TARGETS, settings
 from ganlib.lab.gan.presets import PRESETS, Scores, preset_named
+from ganlib.lab.laboratory import OWN
 
 #: What the command writes: lines that begin with # say when and by what, the rest is a CSV table.
 FILE = Path(__file__).with_name("lessons.csv")
@@ -166,10 +168,11 @@ def wanted() -> list[tuple[dict[str, Any], list[int]]]:
 
 
 def digest(chosen: Mapping[str, Any]) -> str:
-    """A name for settings, the seed aside: ten hexadecimal digits."""
+    """A name for settings: ten hexadecimal digits. The seed is aside, and formulas not in use."""
     target = TARGETS[chosen["target"]]
+    aside = {"seed", *(() if chosen["loss"] == OWN else NAMES)}
     return _digest([
-        {name: value for name, value in sorted(chosen.items()) if name != "seed"},
+        {name: value for name, value in sorted(chosen.items()) if name not in aside},
         target.anchors.tolist(), target.std,
     ])  # fmt: skip
 

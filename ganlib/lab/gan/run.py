@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ import numpy as np
 
 from ganlib.lab import runtime
 from ganlib.lab.compiler import Module
+from ganlib.lab.formula import NAMES, programs
 from ganlib.lab.gan.choices import TARGETS
 from ganlib.lab.laboratory import (
     EVERY,
     FIELD,
     KEPT,
     LOSSES,
+    OWN,
     PENALTIES,
     PERFECT,
     SHOWN,
@@ -27,6 +30,10 @@ from ganlib.lab.laboratory import (
 # Each use of noise has streams of its own: number 8 n + use is its n-th draw.
 WEIGHTS, LATENT_D, LATENT_G, PLACES, NOISE, MIX, EVALUATION, IDEAL = range(8)
 
+# What a run takes along to another module.
+CARRIED = (
+    "state", "evaluation", "anchors", "count", "std", "limits", "reference", "latent", "real",
+)  # fmt: skip
 COVERAGE = ("modes", "fair", "quality")  # scores that mean nothing where a target has no modes
 
 
@@ -103,11 +110,12 @@ class Run:
         start: Callable[[Module], runtime.Running] = runtime.start,
     ) -> None:
         penalty = chosen["penalty"] if chosen["penalty"] in PENALTIES else "none"
-        self.module = start(laboratory(chosen["pack"], penalty))
-        self._buffers: dict[str, np.ndarray] = {}
-        for function in self.module.functions.values():
-            self._buffers.update(function.outputs)
-            self._buffers.update(function.inputs)
+        self._starts = {
+            own: functools.partial(_started, start, chosen["pack"], penalty, own)
+            for own in (False, True)
+        }
+        self._own = chosen["loss"] == OWN
+        self.module, self._buffers = self._starts[self._own]()
         self.reset(chosen)
 
     def reset(self, chosen: Mapping[str, Any]) -> None:
@@ -130,14 +138,21 @@ class Run:
     def change(self, chosen: Mapping[str, Any]) -> None:
         """The settings of the steps to come; what restarts a run takes effect at a reset."""
         self.settings = dict(chosen)
-        k = list(LOSSES).index(chosen["loss"])
+        if (chosen["loss"] == OWN) != self._own:  # another module, which goes on from here
+            before, self._own = self._buffers, not self._own
+            self.module, self._buffers = self._starts[self._own]()
+            for name in CARRIED:
+                self._buffers[name][...] = before[name]
+        k = [*LOSSES, OWN].index(chosen["loss"])
         clip = chosen["clip"] if chosen["penalty"] == "clip" else math.inf
         names = ("rate_g", "rate_d", "beta1", "beta2", "epsilon", "weight")
         values = [*(chosen[name] for name in names), clip, k, *(chosen[n] for n in "abc")]
+        if self._own:
+            values += programs([chosen[name] for name in NAMES]).flatten().tolist()
         self._buffers["settings"][...] = values
         self._buffers["width"][...] = chosen["latent"]
         self._buffers["batch"][...] = chosen["batch"]
-        self._buffers["logistic"][...] = LOSSES[chosen["loss"]].logistic
+        self._buffers["logistic"][...] = not self._own and LOSSES[chosen["loss"]].logistic
 
     def _aim(self) -> None:
         target = TARGETS[self.settings["target"]]
@@ -251,3 +266,15 @@ class Run:
         function = self.module.functions[name]
         function.run()
         return function.outputs
+
+
+def _started(
+    start: Callable[[Module], runtime.Running], pack: int, penalty: str, own: bool
+) -> tuple[runtime.Running, dict[str, np.ndarray]]:
+    """A module, and its buffers by name."""
+    module = start(laboratory(pack, penalty, own=own))
+    buffers: dict[str, np.ndarray] = {}
+    for function in module.functions.values():
+        buffers.update(function.outputs)
+        buffers.update(function.inputs)
+    return module, buffers

@@ -9,8 +9,9 @@ from typing import Any
 import sympy as sp
 
 from ganlib import losses
+from ganlib.lab import formula
 from ganlib.lab.gan import lessons
-from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, TARGETS, settings
+from ganlib.lab.gan.choices import CONTROLS, DEFAULTS, OWN_LABEL, TARGETS, settings
 from ganlib.lab.gan.presets import PRESETS, preset_named
 from ganlib.lab.gan.run import Record, Run
 from ganlib.lab.gan.still import in_words, numbers, picture, shown_steps
@@ -18,6 +19,7 @@ from ganlib.lab.laboratory import (
     EVERY,
     KEPT,
     LOSSES,
+    OWN,
     PACKS,
     PENALTIES,
     PERFECT,
@@ -79,7 +81,8 @@ class GanLab(Live):
         super().__init__(
             name=preset if name is None else name,
             compiled={
-                name_of(pack, penalty): laboratory(pack, penalty)
+                name_of(pack, penalty, own): laboratory(pack, penalty, own=own)
+                for own in (False, True)
                 for pack in PACKS
                 for penalty in PENALTIES
             },
@@ -199,9 +202,10 @@ def _spec(preset: str) -> dict[str, Any]:
         },
         "losses": [
             {"name": name, "label": o.label, "logistic": o.logistic, "middle": _middle(o),
-             "formulas": _formulas(o)}
+             "formulas": _formulas(o),
+             "texts": [formula.spell(getattr(o.loss, cost)) for cost in formula.NAMES]}
             for name, o in LOSSES.items()
-        ],
+        ] + [{"name": OWN, "label": OWN_LABEL, "logistic": False, "middle": None}],
         "weights_g": weights_of_generator(),
         "every": EVERY, "kept": KEPT, "perfect": PERFECT, "shown": SHOWN,
     }  # fmt: skip
