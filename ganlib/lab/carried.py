@@ -44,6 +44,7 @@ class Carried(nn.Module):
 
     Examples
     --------
+    >>> from torch import nn
     >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 4), nn.Tanh())
     >>> latents = torch.tensor([[1.0, 0.0, 2.0], [0.0, -1.0, 1.0]])
     >>> small, shares = Carried(network, latents), torch.tensor([[0.6, 0.8]])
@@ -101,18 +102,14 @@ class _RoundedLayer(nn.Module):
 
     def __init__(self, layer: nn.Linear | nn.ConvTranspose2d) -> None:
         super().__init__()
-        self.weight, self.bias, self.like = _Rounded(layer.weight.detach()), _bias(layer), layer
+        self.weight, self.bias = _Rounded(layer.weight.detach()), _bias(layer)
+        self.layer = copy.deepcopy(layer)
+        self.layer.weight = nn.Parameter(self.weight.whole, requires_grad=False)
+        self.layer.bias = None
 
     def forward(self, x: Tensor) -> Tensor:
-        like = self.like
-        if isinstance(like, nn.Linear):
-            made = nn.functional.linear(x, self.weight.whole)
-        else:
-            made = nn.functional.conv_transpose2d(
-                x, self.weight.whole, None, like.stride, like.padding, like.output_padding,
-                like.groups, like.dilation,
-            )  # fmt: skip
-        return self.weight.scale * made + self.bias
+        scaled: Tensor = self.weight.scale * self.layer(x)
+        return scaled + self.bias
 
 
 def _bias(layer: nn.Module) -> Tensor:
@@ -153,17 +150,9 @@ def _joined(
         if normalisation.affine:
             factor, shift = factor * normalisation.weight, normalisation.bias
         bias = shift + factor * ((0 if layer.bias is None else layer.bias) - mean)
-        made: nn.Linear | nn.ConvTranspose2d
-        if isinstance(layer, nn.Linear):
-            made = nn.Linear(layer.in_features, layer.out_features)
-            weight = factor[:, None] * layer.weight
-        else:
-            made = nn.ConvTranspose2d(
-                layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride,
-                layer.padding, layer.output_padding, 1, True, layer.dilation,
-            )  # fmt: skip
-            weight = factor[:, None, None] * layer.weight
-        made.weight.copy_(weight)
-        assert made.bias is not None
-        made.bias.copy_(bias)
+        axes = layer.weight.ndim - 2  # those of a filter
+        over = (1, -1) if axes else (-1, 1)  # outputs come second in a transposed convolution
+        made = copy.deepcopy(layer)
+        made.weight = nn.Parameter(factor.reshape(*over, *[1] * axes) * layer.weight)
+        made.bias = nn.Parameter(bias)
     return made.requires_grad_(False)
