@@ -47,7 +47,7 @@ export function work(scope, start, actions) {
   });
 
   const shared = {
-    async start(data) { run = await start(data); },
+    async start(data) { playing = false; run = await start(data); },
     play(data) {
       playing = !run.diverged;
       ({ rate = null, until = Infinity, parts = false } = data);
