@@ -7,6 +7,7 @@ downwards only::
     lessons          the command that counts what the laboratory's lessons claim
     figure, gan      what is shown: a figure over its controls; the laboratory for training
     digits           a GAN of pictures, with what it computes
+    carried          a trained generator, small enough to travel: rounded, few directions
     laboratory       what GanLab computes, as one module: the step, its noise, the scores
     widget           Live: what widgets share: state, the still figure, the page's form of it
     assets           the scripts (*.js, live.css), joined to one bundle a kind of widget
@@ -25,6 +26,7 @@ from typing import Any
 
 _HOMES = {
     "Bars": "figure",
+    "Carried": "carried",
     "Curve": "figure",
     "DigitsLab": "digits",
     "Field": "figure",

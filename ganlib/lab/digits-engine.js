@@ -1,6 +1,7 @@
 // One training run on digits, and the worker that drives it for the page.
 // The twin of `Run` in digits/run.py: the same draws in the same order, so the same bits.
 import { load } from "./runtime.js";
+import { work } from "./worker.js";
 
 // Each use of noise has streams of its own: number 8 n + use is its n-th draw.
 const WEIGHTS = 0, PLACES = 1, LATENT_D = 2, ASKED_D = 3, LATENT_G = 4, ASKED_G = 5, SHOWN = 6, JUDGED = 7;
@@ -106,71 +107,17 @@ function singles(halves) {
   return values;
 }
 
-// The worker. It computes in slices, so that a message is heard at once, and sends a picture when
-// the page has drawn the last one.
+// The worker that drives it for the page.
 function serve(scope) {
-  const SLICE = 15; // milliseconds
-  const channel = new MessageChannel(); // a way to yield that no browser slows down
-  const now = () => performance.now();
-  let run, playing = false, rate = null, begun = 0, done = 0, drawn = true, due = false;
-
-  const send = () => {
-    drawn = false;
-    const frame = { ...run.frame(), playing };
-    const arrays = [...Object.values(frame), frame.near?.picture].filter(ArrayBuffer.isView);
-    scope.postMessage({ type: "frame", frame }, arrays.map((array) => array.buffer));
-  };
-
-  const later = () => {
-    if (due) return;
-    due = true;
-    const wait = rate === null ? 0 : begun + (1000 * (done + 1)) / rate - now();
-    if (wait > 0) setTimeout(() => channel.port2.postMessage(0), wait);
-    else channel.port2.postMessage(0);
-  };
-
-  channel.port1.onmessage = () => guarded(() => {
-    due = false;
-    if (!playing) return;
-    const end = now() + SLICE;
-    if (rate !== null && now() - begun > 1000 * (done + rate / 4) / rate) // it cannot keep up: no debts
-      [begun, done] = [now(), 0];
-    while (!run.diverged && now() < end && (rate === null || begun + (1000 * (done + 1)) / rate <= now())) {
-      run.both();
-      done++;
-    }
-    playing = !run.diverged;
-    if (drawn || !playing) send();
-    if (playing) later();
-  });
-
-  const actions = {
-    async start({ bytes, metadata, spec }) { run = new Run(await load(bytes, metadata), spec); },
-    fill({ file }) { run.fill(file); send(); },
-    reset({ seed }) { playing = false; run.reset(seed); send(); },
-    look({ view }) {
+  work(scope, async ({ bytes, metadata, spec }) => new Run(await load(bytes, metadata), spec), {
+    fill(run, { file }, { send }) { run.fill(file); send(); },
+    reset(run, { seed }, { stop, send }) { stop(); run.reset(seed); send(); },
+    look(run, { view }, { free, send }) {
       run.view = view;
-      if (run.history && (!playing || drawn)) send();
+      if (run.history && free()) send();
     },
-    play(data) {
-      playing = !run.diverged;
-      [rate, begun, done] = [data.rate, now(), 0];
-      later();
-    },
-    pause() { playing = false; send(); },
-    step() { playing = false; run.both(); send(); },
-    next() { drawn = true; },
-  };
-
-  const failed = (error) => {
-    playing = false;
-    scope.postMessage({ type: "failed", message: error.message });
-  };
-  const guarded = (action) => { try { action(); } catch (error) { failed(error); } };
-
-  // One message after the other: a reset waits until its module has started.
-  let queue = Promise.resolve();
-  scope.onmessage = ({ data }) => { queue = queue.then(() => actions[data.type](data)).catch(failed); };
+    step(run, _, { stop, send }) { stop(); run.both(); send(); },
+  });
 }
 
 if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) serve(self);

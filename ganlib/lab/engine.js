@@ -1,6 +1,7 @@
 // One training run on a compiled module, and the worker that drives it for the page.
 // The twin of `Run` in gan/run.py: the same draws in the same order, so the same bits.
 import { load } from "./runtime.js";
+import { work } from "./worker.js";
 
 // Each use of noise has streams of its own: number 8 n + use is its n-th draw.
 const WEIGHTS = 0, LATENT_D = 1, LATENT_G = 2, PLACES = 3, NOISE = 4, MIX = 5, EVALUATION = 6, PERFECT = 7;
@@ -205,108 +206,26 @@ export class Run {
   }
 }
 
-// The worker. It computes in slices, so that a message is heard at once, and sends a picture when
-// the page has drawn the last one.
+// The worker that drives it for the page.
 export function serve(scope) {
-  const SLICE = 15; // milliseconds
-  const channel = new MessageChannel(); // a way to yield that no browser slows down
-  const now = () => performance.now();
-  let run, spec, playing = false, rate = null, parts = false, until = Infinity, begun = 0, done = 0;
-  let drawn = true, measured = { time: 0, step: 0, rate: 0 }, due = false;
-
-  const send = () => {
-    drawn = false;
-    const elapsed = (now() - measured.time) / 1000;
-    if (playing && elapsed > 0.5)
-      measured = { time: now(), step: run.step, rate: (run.step - measured.step) / elapsed };
-    const frame = { ...run.frame(), playing, rate: playing ? measured.rate : 0 };
-    scope.postMessage({ type: "frame", frame },
-      [frame.samples, frame.field, frame.map, frame.arrows, ...Object.values(frame.batch)].map((array) => array.buffer));
-  };
-
-  const later = () => {
-    if (due) return;
-    due = true;
-    const wait = rate === null ? 0 : begun + (1000 * (done + 1)) / rate - now();
-    if (wait > 0) setTimeout(() => channel.port2.postMessage(0), wait);
-    else channel.port2.postMessage(0);
-  };
-
-  channel.port1.onmessage = () => guarded(() => {
-    due = false;
-    if (!playing) return;
-    const end = now() + SLICE;
-    const wanted = () => rate === null || begun + (1000 * (done + 1)) / rate <= now();
-    while (wanted() && run.step < until && !run.diverged && now() < end) {
-      if (parts) run.advance();
-      else run.both();
-      done++;
-    }
-    playing = run.step < until && !run.diverged;
-    if (drawn || !playing) send();
-    if (playing) later();
-  });
-
-  const actions = {
-    // A module; `on` takes the run under way along.
-    async start(data) {
-      playing &&= data.on;
-      const module = await load(data.bytes, data.metadata);
-      ({ spec } = data);
-      run = new Run(module, spec, data.on && run);
-      scope.postMessage({ type: "ready" });
-    },
-    reset({ settings }) {
-      playing = false;
-      run.reset(settings);
-      send();
-    },
-    change({ settings }) {
-      run.change(settings);
-      send();
-    },
-    play(data) {
-      playing = !run.diverged;
-      ({ rate = null, until = Infinity, parts = false } = data);
-      [begun, done] = [now(), 0];
-      measured = { time: now(), step: run.step, rate: measured.rate };
-      later();
-    },
-    pause() {
-      playing = false;
-      send();
-    },
-    step({ player }) {
-      playing = false;
+  // A module; `on` takes the run under way along.
+  const start = async ({ bytes, metadata, spec, on }, before) =>
+    new Run(await load(bytes, metadata), spec, on && before);
+  work(scope, start, {
+    reset(run, { settings }, { stop, send }) { stop(); run.reset(settings); send(); },
+    change(run, { settings }, { send }) { run.change(settings); send(); },
+    step(run, { player }, { stop, send }) {
+      stop();
       if (!run.diverged) run.single(player);
       send();
     },
-    part() {
-      playing = false;
+    part(run, _, { stop, send }) {
+      stop();
       if (!run.diverged) run.advance();
       send();
     },
-    ask({ index }) { scope.postMessage({ type: "told", told: { ...run.ask(index), step: run.step } }); },
-    next() { drawn = true; },
-  };
-
-  const guarded = (action) => {
-    try {
-      action();
-    } catch (error) {
-      playing = false;
-      scope.postMessage({ type: "failed", message: error.message });
-    }
-  };
-
-  // One message after the other: a reset waits until its module has started.
-  let queue = Promise.resolve();
-  scope.onmessage = ({ data }) => {
-    queue = queue.then(() => actions[data.type](data)).catch((error) => {
-      playing = false;
-      scope.postMessage({ type: "failed", message: error.message });
-    });
-  };
+    ask(run, { index }) { scope.postMessage({ type: "told", told: { ...run.ask(index), step: run.step } }); },
+  });
 }
 
 if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) serve(self);

@@ -8,11 +8,8 @@ call the functions in the same order.
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
-import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,9 +34,9 @@ from ganlib import (
 )
 from ganlib.divergences import divergence
 from ganlib.formulas import compile_formula
-from ganlib.lab import compiler, flat, formula
+from ganlib.lab import flat, formula
 from ganlib.lab.compiler import Module, compile_functions
-from ganlib.lab.compiler.cache import kept
+from ganlib.lab.compiler.cache import kept, key_of
 from ganlib.lab.compiler.program import Recordings
 from ganlib.losses import critic_output
 
@@ -138,7 +135,7 @@ def laboratory(
         ``axis``. Their arguments share buffers by name; where a function returns a name that
         it was given, noise goes in and what is made of it comes out at the same place.
     """
-    key = f"{_key(pack, penalty, hidden, own)}.json"
+    key = key_of(f"{pack} {penalty} {hidden} {own}", [*_SOURCES, Path(__file__)])
     return Module.load(kept(key, lambda: _compiled(pack, penalty, hidden, own).dump()))
 
 
@@ -152,18 +149,10 @@ def name_of(pack: int, penalty: str, own: bool = False) -> str:
     return f"{OWN * own}pack{pack}-{penalty if penalty in PENALTIES else 'none'}"
 
 
-def _key(pack: int, penalty: str, hidden: tuple[int, ...], own: bool) -> str:
-    # Recording the functions takes longer than a page may: the module is a function of this.
-    files = [Path(str(m.__file__)) for m in (
-        batches, divergences, fdivergence, flat, formula, formulas, game, losses, metrics, networks,
-        numerics, optimisers, pairs, penalties, step,
-    )]  # fmt: skip
-    files += sorted(Path(str(compiler.__file__)).parent.glob("*.py"))
-    files += [Path(__file__), Path(__file__).with_name("runtime.c")]
-    parts = [file.read_bytes() for file in files]
-    made_by = [sys.version, torch.__version__, sp.__version__, version("ziglang")]
-    parts += [f"{pack} {penalty} {hidden} {own} {made_by}".encode()]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+_SOURCES = (
+    batches, divergences, fdivergence, flat, formula, formulas, game, losses, metrics, networks,
+    numerics, optimisers, pairs, penalties, step,
+)  # fmt: skip
 
 
 _RECORDED: Recordings = {}  # what the modules of a pack share is recorded once

@@ -195,7 +195,9 @@ def test_a_failure_is_said_and_leaves_the_still(gone: str, probes: Path, watch: 
     assert seen.enliven(0) == "no"
     assert seen.figure(0).locator("img").is_visible()
     said = seen.figure(0).locator(".ganlib-failed").inner_text()
-    assert re.fullmatch(r"This figure stays a picture: .*\.js could not be loaded\. Try again", said)
+    assert re.fullmatch(
+        r"This figure stays a picture: .*\.js could not be loaded\. Try again", said
+    )
 
 
 @pytest.mark.browser

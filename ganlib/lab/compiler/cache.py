@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pooch
 
-__all__ = ["kept"]
+__all__ = ["kept", "key_of"]
 
 _DIGEST = hashlib.sha256().digest_size
+
+
+def key_of(what: str, sources: Iterable[ModuleType | Path]) -> str:
+    """A file name for a compiled module: the digest of all that it is a function of.
+
+    Recording functions takes longer than a page may, so that a module is found without it.
+
+    Parameters
+    ----------
+    what
+        Its settings, in words.
+    sources
+        The modules and files that its functions are made from; the compiler is always one.
+    """
+    folder = Path(__file__).parent
+    files = [Path(str(s.__file__)) if isinstance(s, ModuleType) else s for s in sources]
+    files += [*sorted(folder.glob("*.py")), folder.with_name("runtime.c")]
+    made_by = [sys.version, *(version(name) for name in ("torch", "sympy", "ziglang"))]
+    parts = [file.read_bytes() for file in files] + [f"{what} {made_by}".encode()]
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    return f"{digest[:32]}.json"
 
 
 def kept(key: str, make: Callable[[], bytes]) -> bytes:

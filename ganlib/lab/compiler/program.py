@@ -157,7 +157,7 @@ class Program:
             {key: self.buffer(value) for key, value in named.items()},
         )
 
-    def declare(self, tensor: Tensor, values: str = "") -> None:
+    def declare(self, tensor: Tensor, values: str = "", bytes_of: str = "") -> None:
         array = f"b{len(self.names)}"
         self.names[tensor.untyped_storage()._cdata] = array
         self.kept.append(tensor)
@@ -167,6 +167,12 @@ class Program:
         self.declarations.append(
             f"static {const}{kind} {array}[{size}] __attribute__((aligned(32))){values};"
         )
+        if bytes_of:  # whole numbers that the module's start makes floats of
+            self.declarations.append(
+                f"static const signed char {array}_bytes[{size}] = {bytes_of};\n"
+                f"__attribute__((constructor)) SMALL void {array}_start(void) {{\n"
+                f"  for (int i = 0; i < {size}; i++) {array}[i] = {array}_bytes[i];\n}}"
+            )
 
     def ref(self, tensor: Tensor) -> str:
         array = self.names[tensor.untyped_storage()._cdata]

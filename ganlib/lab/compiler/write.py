@@ -159,7 +159,11 @@ class Writer(fx.Interpreter):
         else:
             value = value.clone()
         numbers = ", ".join(literal(v, value.dtype) for v in flat.tolist()) or "0"
-        self.program.declare(value, f" = {{{numbers}}}")
+        if _in_a_byte(flat):
+            whole = ", ".join(map(str, flat.int().tolist()))
+            self.program.declare(value, bytes_of=f"{{{whole}}}")
+        else:
+            self.program.declare(value, f" = {{{numbers}}}")
         self.numbers[storage(value)] = flat
         return value
 
@@ -219,3 +223,11 @@ class Writer(fx.Interpreter):
         """``target = value``, element by element; the value is broadcast."""
         kernel = Kernel(self, target.shape, [value], target)
         kernel.body(f"{kernel.at(target)} = {kernel.element(value)};")
+
+
+def _in_a_byte(flat: Tensor) -> bool:
+    """Whether many floats are whole numbers of 8 bits: rounded weights travel as these."""
+    if flat.dtype != torch.float32 or flat.numel() < 256:
+        return False
+    small = bool((flat.abs() <= 127).all()) and _equal(flat, flat.round())
+    return small and not bool((torch.signbit(flat) & (flat == 0)).any())

@@ -8,10 +8,7 @@ networks of `conditional`; this file fixes their sizes, and makes of draws what 
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
-import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +17,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ganlib import batches, game, losses, numerics, optimisers, step
-from ganlib.lab import compiler, flat
+from ganlib.lab import flat
 from ganlib.lab.compiler import Module, compile_functions
-from ganlib.lab.compiler.cache import kept
+from ganlib.lab.compiler.cache import kept, key_of
 from ganlib.lab.digits.pictures import CLASSES, PIXELS, TRAINING, judge_network
 from ganlib.networks import Conditional, Projection, conditional, leaky_relu, mlp, plain
 
@@ -68,20 +65,11 @@ def module() -> Module:
     ``chart``, ``nearest``. Their arguments share buffers by name; ``pictures``, ``labels`` and
     ``judge`` are filled once, from :func:`ganlib.lab.digits.pictures.unpacked`.
     """
-    return Module.load(kept(f"{_key()}.json", lambda: _compiled().dump()))
+    key = key_of("digits", [*_SOURCES, Path(__file__), Path(__file__).with_name("pictures.py")])
+    return Module.load(kept(key, lambda: _compiled().dump()))
 
 
-def _key() -> str:
-    # Recording takes longer than a page may: the module is a function of these files.
-    files = [Path(str(m.__file__)) for m in (
-        batches, conditional, flat, game, losses, numerics, optimisers, plain, step,
-    )]  # fmt: skip
-    files += sorted(Path(str(compiler.__file__)).parent.glob("*.py"))
-    files += [Path(__file__), Path(__file__).with_name("pictures.py")]
-    files += [Path(str(flat.__file__)).with_name("runtime.c")]
-    made_by = [sys.version, torch.__version__, version("sympy"), version("ziglang")]
-    parts = [file.read_bytes() for file in files] + [f"digits {made_by}".encode()]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+_SOURCES = (batches, conditional, flat, game, losses, numerics, optimisers, plain, step)
 
 
 def _compiled() -> Module:
