@@ -153,6 +153,7 @@ export class Desk {
     this.which.hidden = this.differ.hidden = !two;
     this.radios.forEach((radio, i) => { radio.checked = i === state.edited; });
     if (two) this.differ.textContent = this.difference();
+    lab.replay?.sync();
     if (lab.drawing) for (const { easel } of runs) {
       easel.setAttribute("role", "application");
       easel.setAttribute("aria-label", `Drawing: ${KEYS}`);

@@ -2,7 +2,9 @@
 import { Charts } from "./charts.js";
 import { Desk } from "./desk.js";
 import { Flow } from "./flow.js";
+import { Guess } from "./guess.js";
 import { Hand } from "./hand.js";
+import { Replay } from "./replay.js";
 
 export function furnish(lab) {
   lab.hand = new Hand(lab);
@@ -12,4 +14,6 @@ export function furnish(lab) {
   lab.chart = (run) => { run.charts = new Charts(run); };
   lab.runs.forEach(lab.chart);
   lab.desk = new Desk(lab);
+  lab.guess = new Guess(lab);
+  lab.replay = new Replay(lab);
 }
