@@ -13,8 +13,8 @@ export class Replay {
     this.back = lab.stage.button("To the end", () => this.end(), { hidden: true });
     this.element = make("div", { className: "lab-replay", role: "group", "aria-label": "Replay" },
       make("label", {}, "Time line", this.line), this.said, this.back);
-    lab.stage.head.append(this.element);
     this.steps = [];
+    this.sync();
     for (const run of lab.runs) if (run.frame) this.keep(run, run.frame);
   }
 
@@ -84,6 +84,9 @@ export class Replay {
 
   sync() {
     const { lab, line, looking } = this, { runs } = lab;
+    // Beside the charts' axis; where those are out of sight of the plane, above it.
+    const home = innerWidth < 1000 ? lab.stage.head : runs[0].scores;
+    if (this.element.parentElement !== home) home[innerWidth < 1000 ? "append" : "prepend"](this.element);
     this.steps = [...new Set(runs.flatMap((run) =>
       (run.frame ? [...(run.tape?.frames ?? []).map((f) => f.step), run.frame.step] : [])))].sort((a, b) => a - b);
     const end = Math.max(this.steps.length - 1, 0);
@@ -93,7 +96,7 @@ export class Replay {
     line.disabled = !end;
     const last = whole(lab.step);
     line.setAttribute("aria-valuetext", `step ${looking ? whole(step) : last} of ${last}`);
-    const said = looking ? `as it was at step ${whole(step)}; Play goes on from step ${last}` : "";
+    const said = looking ? `step ${whole(step)}; Play goes on from ${last}` : "";
     if (this.said.textContent !== said) this.said.textContent = said;
     if (this.back.hidden && looking) this.back.hidden = false;
     else if (!looking && !this.back.hidden) {

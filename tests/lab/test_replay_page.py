@@ -31,8 +31,10 @@ from laboratory_page import (
 )
 
 import ganlib.lab
+from ganlib.lab import gan
 from ganlib.lab.gan import lessons
 from ganlib.lab.gan.presets import PRESETS
+from tools.sources import ROOT
 from tools.vendor import TEST_ASSETS
 
 __all__ = ["page_file", "visit"]  # fixtures
@@ -83,7 +85,7 @@ def test_the_time_line_shows_a_run_as_it_was(visit: Open) -> None:
         shown = re.search(rf"loss of {player.upper()} (\S+)", readings(page))
         assert shown
         assert float(shown[1].replace("\u2212", "-")) == pytest.approx(loss[player], abs=0.0051)
-    assert f"as it was at step {step:,}" in lab(page).locator(".lab-past").inner_text()
+    assert f"step {step:,}; Play" in lab(page).locator(".lab-past").inner_text()
     assert line(page).get_attribute("aria-valuetext") == f"step {step:,} of {end['step']:,}"
     line(page).press("End")
     assert (picture(page), readings(page)) == (now, said)
@@ -182,7 +184,7 @@ def test_two_runs_are_looked_at_together(visit: Open) -> None:
     lab(page).get_by_label("Compare two runs").press("Space")
     page.wait_for_timeout(300)
     last = seen(page)["step"]  # run A is looked at still, and has the time line for itself
-    assert f"Play goes on from step {last:,}" in lab(page).locator(".lab-past").inner_text()
+    assert f"Play goes on from {last:,}" in lab(page).locator(".lab-past").inner_text()
     press(page, "To the end")
     assert step_read(page) == last
 
@@ -293,11 +295,40 @@ def test_a_link_in_prose_sets_the_laboratory(visit: Open) -> None:
         assert lab(page).locator("[data-name=pack] select").input_value() == "1"
         page.wait_for_timeout(300)
         assert lab(page).evaluate(
-            "e => { const b = e.getBoundingClientRect(); return b.top < innerHeight && b.bottom > 0; }"
+            "e => { const b = e.getBoundingClientRect();"
+            " return b.top < innerHeight && b.bottom > 0; }"
         )
         move(page, "pack", "1")
         page.wait_for_function("workers[0].sent.at(-1)?.settings?.pack === 1")
         page.wait_for_timeout(350)
+
+
+def links() -> list[tuple[str, str, str]]:
+    """Each link of a chapter that sets a laboratory: the page, the figure's name, the settings."""
+    return [
+        (str(path.relative_to(ROOT)), *found)
+        for path in sorted((ROOT / "book").rglob("*.md"))
+        for found in re.findall(r'href="#lab\.([^="]+)=([^"]*)"', path.read_text("utf-8"))
+    ]
+
+
+def test_chapters_have_links_that_set_their_laboratory() -> None:
+    assert len({page for page, *_ in links()}) >= 2
+
+
+@pytest.mark.parametrize(("page", "name", "pairs"), links())
+def test_a_link_of_a_chapter_says_what_can_be_set(page: str, name: str, pairs: str) -> None:
+    made = re.findall(r'GanLab\("([^"]+)"', (ROOT / page).read_text("utf-8"))
+    assert name in made
+    two = "compare:yes" in pairs.split(";")
+    for pair in pairs.split(";"):
+        key, value = pair.split(":")
+        if key == "preset":
+            assert value in PRESETS
+        elif key != "compare":
+            assert two or not key.startswith("b.")
+            plain = key.removeprefix("b.")
+            gan.settings(**{plain: type(gan.DEFAULTS[plain])(value)})
 
 
 # --- for every reader ----------------------------------------------------------------------------
