@@ -9,6 +9,8 @@ export class Charts {
       const plot = new Chart({ aspect: 2.6, label: label || title });
       const head = legend(items.map((item) => ({ kind: "curve", ...item })));
       head.prepend(make("li", { className: "lab-chart-title" }, title));
+      for (const type of ["pointerdown", "pointermove"])
+        plot.element.addEventListener(type, (event) => run.lab.replay?.drag(event, plot));
       return { plot, element: make("div", { className: "lab-chart" }, head, plot.element) };
     };
     this.losses = chart("Losses", "Losses by step",
@@ -22,13 +24,14 @@ export class Charts {
   }
 
   draw() {
-    const { frame, target } = this.run;
+    const { frame, target, past } = this.run;
     if (!frame) return this.all.forEach(({ plot }) => plot.draw([]));
     const { step, d, g, modes, quality, divergence } = frame.history;
     const x = [0, Math.max(100, step.at(-1))];
     const curves = ({ plot }, y, lines, more = []) => {
       plot.limits(x, y);
-      plot.draw([...lines.map(([y, role]) => ({ kind: "curve", x: step, y, role })), ...more]);
+      plot.draw([...lines.map(([y, role]) => ({ kind: "curve", x: step, y, role })), ...more,
+        ...past ? [{ kind: "rule", x: past.step, role: "ink" }] : []]);
     };
     curves(this.losses, room(extent([...d, ...g])), [[d, "critic"], [g, "fake"]]);
     this.shares.element.hidden = !modes;

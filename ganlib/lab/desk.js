@@ -183,6 +183,7 @@ export class Desk {
     this.which.hidden = this.differ.hidden = !two;
     this.radios.forEach((radio, i) => { radio.checked = i === state.edited; });
     if (two) this.differ.textContent = this.difference();
+    lab.replay?.sync();
     if (lab.drawing) for (const { easel } of runs) {
       easel.setAttribute("role", "application");
       easel.setAttribute("aria-label", `Drawing: ${KEYS}`);
@@ -204,9 +205,9 @@ export class Desk {
   }
 }
 
-// The latest scores of a run, as texts.
-function rows({ name, index, frame }) {
-  const { step, d, g, modes, fair, quality, divergence } = frame.history;
+// The scores of a run up to what is shown, as texts.
+function rows({ name, index, shown }) {
+  const { step, d, g, modes, fair, quality, divergence } = shown.history;
   const number = (v) => (Number.isNaN(v) ? "" : decimal(v));
   return [...step.keys()].slice(-12).map((i) => [
     ...name ? [LETTERS[index]] : [], whole(step[i]), number(d[i]), number(g[i]),

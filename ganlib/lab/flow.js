@@ -120,7 +120,7 @@ export class Flow {
   // The state of a run; `told` is the sample that is read.
   draw(run, told) {
     this.last = [run, told];
-    const { frame, settings, loss } = run, { batch, part } = frame, { boxes } = this.places;
+    const { shown: frame, settings, loss } = run, { batch, part } = frame, { boxes } = this.places;
     this.light(part, run);
     const [x0, x1, y0, y1] = run.target.limits, plane = (x, y) => [(x - x0) / (x1 - x0), (y - y0) / (y1 - y0)];
     const latent = (z, i) => [0.5 + z[i] / 6, 0.5 + (settings.latent > 1 ? z[i + 1] / 6 : 0)];
@@ -145,12 +145,12 @@ export class Flow {
       this.shown.part = part;
     }
     const [, turn, what] = PARTS[part - 1] ?? [];
-    this.line = part ? `${part} of 10 \u00b7 ${turn}\u2019s turn: ${what}; ${number(run.frame)}` : IDLE;
+    this.line = part ? `${part} of 10 \u00b7 ${turn}\u2019s turn: ${what}; ${number(run.shown)}` : IDLE;
     this.say(this.caption, this.line);
   }
 
   // What D says of its batch of data and of samples, over the range of the plane's colours.
-  verdicts({ frame: { batch, field }, loss, settings, span, picture, changes }) {
+  verdicts({ shown: { batch, field }, loss, settings, span, picture, changes }) {
     const [x, y, width, height] = this.places.boxes.verdicts;
     const middle = middleOf(loss, settings, field), half = changes ? span.half : picture.half;
     const left = x + 8, wide = width - 16, floor = y + height - 18, tall = height - 40;

@@ -87,7 +87,7 @@ export class Hand {
     if (!run.frame || run.part > 1 && run.part !== 6) return;
     this.byKey = false;
     if (type === "pointerleave" || type === "pointercancel") return this.read();
-    const { samples } = run.frame, { plane } = run, box = plane.canvas.getBoundingClientRect();
+    const { samples } = run.shown, { plane } = run, box = plane.canvas.getBoundingClientRect();
     let best = NEAR, index;
     for (let i = 0; i < samples.length; i += 2) {
       const far = Math.hypot(plane.px(samples[i]) + box.left - clientX, plane.py(samples[i + 1]) + box.top - clientY);
@@ -103,7 +103,7 @@ export class Hand {
     if (!this.lab.drawing) {
       if (key === " " && !this.stage.play.disabled) this.lab.toggle();
       else if (way?.[0] && run.frame) {
-        const all = run.frame.samples.length / 2;
+        const all = run.shown.samples.length / 2;
         this.byKey = true;
         this.read(run, ((this.lab.marked?.index ?? (way[0] > 0 ? -1 : 0)) + way[0] + all) % all);
       } else if (key === "Escape" && this.lab.marked) {

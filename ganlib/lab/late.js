@@ -2,8 +2,10 @@
 import { Charts, mesh } from "./charts.js";
 import { Desk } from "./desk.js";
 import { Flow } from "./flow.js";
+import { Guess } from "./guess.js";
 import { Hand } from "./hand.js";
 import { prepared } from "./own.js";
+import { Replay } from "./replay.js";
 
 export function furnish(lab) {
   Object.assign(lab, { hand: new Hand(lab), mesh });
@@ -13,6 +15,8 @@ export function furnish(lab) {
   lab.chart = (run) => { run.charts = new Charts(run); };
   lab.runs.forEach(lab.chart);
   lab.desk = new Desk(lab);
+  lab.guess = new Guess(lab);
+  lab.replay = new Replay(lab);
 }
 
 export function programmed(run) { return prepared(run); }

@@ -68,9 +68,14 @@ export class Run {
     return loss === this.typed?.name ? this.typed : this.lab.spec.losses.find(({ name }) => name === loss);
   }
   // Which of a step's ten parts is shown; 0 for none.
-  get part() { return this.frame?.part ?? 0; }
+  get part() { return this.shown?.part ?? 0; }
+  // The picture that is shown: the latest, or one that the reader went back to.
+  get shown() { return this.frame && (this.past ?? this.frame); }
 
-  send(type, rest = {}) { this.worker.postMessage({ type, ...rest }); }
+  send(type, rest = {}) {
+    this.lab.replay?.sent(type);
+    this.worker.postMessage({ type, ...rest });
+  }
 
   // From the first step, or `on` from where it is, with the present settings. What goes wrong is
   // said, and tried again at the next reset.
@@ -125,6 +130,7 @@ export class Run {
     this.asked = this.fresh = false;
     this.frame = frame;
     this.arrived();
+    this.lab.replay?.keep(this, frame);
     this.lab.meet();
     if (this.waiting) return;
     this.waiting = true;
@@ -152,7 +158,7 @@ export class Run {
   get changes() { return Boolean(this.before && this.learnt === "discriminator" && this.lab.state.show.change); }
 
   draw() {
-    const { frame, lab, target } = this, { show } = lab.state;
+    const { shown: frame, lab, target } = this, { show } = lab.state;
     const [x0, x1, y0, y1] = target.limits;
     this.plane.limits([x0, x1], [y0, y1]);
     this.title.textContent = this.name;
@@ -182,7 +188,7 @@ export class Run {
 
   // The field as it is coloured: its middle, and how far colours reach from it.
   judged() {
-    const { frame, settings, loss, changes } = this, moving = frame.playing && !frame.part, now = clock();
+    const { shown: frame, settings, loss, changes } = this, moving = frame.playing && !frame.part, now = clock();
     const middle = middleOf(loss, settings, frame.field);
     const half = this.span.fit(frame.field, middle, moving, now);
     if (!changes) return { values: frame.field, middle, half, level: middle };
@@ -191,7 +197,7 @@ export class Run {
   }
 
   explain() {
-    const { key, frame, loss, lab: { state: { show, factor } } } = this, { middle, half } = this.picture;
+    const { key, shown: frame, loss, lab: { state: { show, factor } } } = this, { middle, half } = this.picture;
     key.element.hidden = false;
     key.scale.hidden = !show.field;
     key.colours({ change: this.changes, logistic: loss.logistic, middle, half, named: (text) =>
@@ -204,12 +210,12 @@ export class Run {
   }
 
   // The samples on the plane, and those outside it: of the batch where a part of a step shows it.
-  get crosses() { return this.part > 1 && this.part !== 6 ? this.frame.batch.fake : this.frame.samples; }
-  get discs() { return this.part > 2 && this.part < 6 ? this.frame.batch.real : this.frame.real; }
+  get crosses() { return this.part > 1 && this.part !== 6 ? this.shown.batch.fake : this.shown.samples; }
+  get discs() { return this.part > 2 && this.part < 6 ? this.shown.batch.real : this.shown.real; }
 
   // Samples with their pulls: those of the batch in the part that asks for them.
   pulls() {
-    const { arrows, batch, part } = this.frame, given = part === 9
+    const { arrows, batch, part } = this.shown, given = part === 9
       ? Array.from(batch.pull, (_, i) => (i % 2 ? [] : [batch.fake[i], batch.fake[i + 1], batch.pull[i], batch.pull[i + 1]])).flat()
       : arrows;
     const [x, y, dx, dy] = [0, 1, 2, 3].map((i) => every(given, i, 4));
@@ -219,7 +225,7 @@ export class Run {
   }
 
   layers() {
-    const { frame, lab: { state: { show, factor }, marked }, target, picture, part } = this;
+    const { shown: frame, lab: { state: { show, factor }, marked }, target, picture, part } = this;
     const layers = [], all = this.crosses, grid = { columns: 40, rows: 40, limits: target.limits };
     const add = (name, layer) => { if (show[name] || part === 9 && name === "arrows") layers.push(layer); };
     add("field", { kind: "field", ...grid, ...picture });
@@ -247,7 +253,7 @@ export class Run {
 
   // The readings in words, as far as the target allows them.
   words() {
-    const { frame: { step, loss, history, floor }, target } = this;
+    const { shown: { step, loss, history, floor }, target } = this;
     const last = (name) => history[name].at(-1);
     const words = [`step ${whole(step)}`];
     for (const [name, value] of [["D", loss.d], ["G", loss.g]])

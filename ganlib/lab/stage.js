@@ -77,11 +77,11 @@ export class Stage {
     lab.desk?.sync(shown);
   }
 
-  // A lesson: what it claims and asks, and, folded, what came of it.
+  // A lesson: what it claims, and what to try; what it asks comes late.
   teach(preset) {
     this.taught = preset;
     this.lesson.replaceChildren(
-      make("p", {}, preset.claim, " ", make("strong", {}, "Try: "), preset.try),
-      make("details", { className: "live-more", innerHTML: preset.more }));
+      make("p", {}, preset.claim, " ", make("strong", {}, "Try: "), preset.try));
+    this.lab.guess?.ask(preset);
   }
 }

@@ -242,6 +242,8 @@ def test_presets_are_the_reader_s_first_choice(visit: Open) -> None:
         assert preset["try"] in lesson.inner_text()
         told = lessons.told(preset["name"])
         assert told.answer not in lesson.inner_text()  # the reader looks first
+        lab(page).locator(".lab-guess").get_by_role("radio").first.check()
+        press(page, "Commit")  # what came of it is told to who has committed
         lesson.locator("summary").click()
         assert told.answer in lesson.inner_text()
         cells = lesson.locator("tr").evaluate_all(

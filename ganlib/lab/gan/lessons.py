@@ -136,6 +136,34 @@ def told(name: str) -> Told:
     return Told(claim, suggestion, answer, caption, columns, rows)
 
 
+class Asked(NamedTuple):
+    """What a lesson asks: in how many runs something holds, and of its options the right one."""
+
+    question: str
+    options: list[str]  #: a partition of all counts, so one of them is right
+    answer: int  #: place of the right option
+    resolved: str  #: the count as it came
+
+
+def asked(name: str) -> Asked:
+    """The prediction of a lesson, answered from the file.
+
+    Raises
+    ------
+    LookupError
+        If the file lacks runs of the setting that it asks about.
+    """
+    trial, question = preset_named(name).predict
+    found = counted(name)[trial]
+    number = len(found.runs)
+    third = number // 3
+    last = [third, number - third - 1, number]  # the largest count of each option
+    options = [f"{third} or fewer", f"{third + 1} to {last[1]}", f"{last[1] + 1} or more"]
+    answer = next(i for i, most in enumerate(last) if (found.held or 0) <= most)
+    said = f"It was {found.said} (seeds {SEEDS[0]} to {SEEDS[-1]})."
+    return Asked(question, options, answer, said)
+
+
 def counted(name: str) -> dict[str, Counted]:
     """The runs of a lesson, by the name of the trial; ``itself`` comes first."""
     preset = preset_named(name)

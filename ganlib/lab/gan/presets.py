@@ -58,6 +58,7 @@ class Preset(NamedTuple):
     steps: int  #: after how many steps the claim is about
     holds: Callable[[Scores], bool]  #: the claim, for one run of that many steps
     others: dict[str, Trial]  #: what the answer speaks of
+    predict: tuple[str, str]  #: a trial, and what it asks: in how many of its runs ...
     shown: Sequence[str] = ("modes", "fair", "quality", "divergence")  #: the scores of its table
     arrows: float | None = None  #: the arrows are on, and so many times their length
 
@@ -155,6 +156,11 @@ PRESETS: dict[str, Preset] = {
             "pairs": Trial("D sees two", {"pack": 2}, 1000, _all_eight),
             "equal": Trial("equal rates", {"rate_d": 1e-3}, 1000, _all_eight),
         },
+        (
+            "pairs",
+            "D sees two samples at once. In how many of 30 new runs are all 8 modes covered "
+            "after 1,000 steps?",
+        ),
         arrows=10.0,
     ),
     "packing": Preset(
@@ -175,6 +181,11 @@ PRESETS: dict[str, Preset] = {
             "single": Trial("D sees one", {"pack": 1}, 1000, _at_most_half),
             "four": Trial("D sees four", {"pack": 4}, 1000, _all_eight),
         },
+        (
+            "four",
+            "D sees four samples at once. In how many of 30 new runs are all 8 modes "
+            "covered after 1,000 steps?",
+        ),
     ),
     "healthy": Preset(
         "Equal rates",
@@ -193,6 +204,11 @@ PRESETS: dict[str, Preset] = {
             "fifth": Trial("rate of D 0.0002", {"rate_d": 2e-4}, 800, _all_eight),
             "tenth": Trial("rate of D 0.0001", {"rate_d": 1e-4}, 800, _all_eight),
         },
+        (
+            "tenth",
+            "The rate of D is 0.0001. In how many of 30 new runs are all 8 modes covered "
+            "after 800 steps?",
+        ),
     ),
     "oscillation": Preset(
         "Oscillation",
@@ -208,6 +224,11 @@ PRESETS: dict[str, Preset] = {
         1000,
         _came_and_went,
         {"equal": Trial("equal rates", {"rate_d": 1e-3}, 1000, _came_and_went)},
+        (
+            "equal",
+            "The rate of D is 0.001. In how many of 30 new runs does the high-quality share "
+            "reach 30 % and fall below 10 % again within 1,000 steps?",
+        ),
         ("left", "modes", "quality", "divergence"),
     ),
     "r1": Preset(
@@ -231,6 +252,11 @@ PRESETS: dict[str, Preset] = {
             "none": Trial("no penalty", {"penalty": "none"}, 600, _both_and_good),
             "none_later": Trial("no penalty", {"penalty": "none"}, 1000, _both_and_good),
         },
+        (
+            "none_later",
+            "No penalty. In how many of 30 new runs are both Gaussians covered, with 80 % "
+            "of the samples or more of high quality, after 1,000 steps?",
+        ),
     ),
     "saturation": Preset(
         "Saturation",
@@ -251,6 +277,11 @@ PRESETS: dict[str, Preset] = {
                 "non-saturating", {"loss": "non-saturating"}, 100, lambda seen: seen.pull > 1
             )
         },
+        (
+            "none",
+            "The loss is non-saturating. In how many of 30 new runs is the mean pull above "
+            "1 after 100 steps?",
+        ),
         ("pull", "strongest", "modes"),
         1.0,
     ),
@@ -274,6 +305,11 @@ PRESETS: dict[str, Preset] = {
             "none": Trial("no penalty", {"penalty": "none"}, 300, _eight_and_good),
             "clip": Trial("weights clipped", {"penalty": "clip"}, 300, _eight_and_good),
         },
+        (
+            "clip",
+            "The weights are clipped, with no gradient penalty. In how many of 30 new runs "
+            "does the claim above hold after 300 steps?",
+        ),
         ("span", "pull", "modes", "quality"),
         0.1,
     ),
@@ -295,6 +331,11 @@ PRESETS: dict[str, Preset] = {
             "half_way": Trial("-1, 1, 0", {"a": -1.0, "c": 0.0}, 800, _eight_and_better),
             "at_real": Trial("-1, 1, 1", {"a": -1.0}, 800, _eight_and_better),
         },
+        (
+            "half_way",
+            "a = -1, b = 1, c = 0. In how many of 30 new runs does the claim above hold "
+            "after 800 steps?",
+        ),
     ),
     "grid": Preset(
         "A grid of 25",
@@ -314,6 +355,11 @@ PRESETS: dict[str, Preset] = {
             "none": Trial("no penalty", {"penalty": "none"}, 600, _twenty),
             "none_later": Trial("no penalty", {"penalty": "none"}, 1000, _twenty),
         },
+        (
+            "none_later",
+            "No penalty. In how many of 30 new runs are at least 20 modes covered after "
+            "1,000 steps?",
+        ),
     ),
     "swiss-roll": Preset(
         "Swiss roll",
@@ -331,6 +377,11 @@ PRESETS: dict[str, Preset] = {
             "later": Trial("as it is", {}, 1600, _below_the_disc),
             "weak": Trial("weight 0.1", {"weight": 0.1}, 800, _below_the_disc),
         },
+        (
+            "weak",
+            "The weight is 0.1. In how many of 30 new runs is the divergence below 0.2 nats "
+            "after 800 steps?",
+        ),
         ("divergence",),
     ),
 }

@@ -159,6 +159,7 @@ def _lesson(name: str) -> dict[str, Any]:
     return {
         "name": name, "title": preset.title, "settings": preset.settings, "steps": preset.steps,
         "claim": said.claim, "try": said.suggestion, "arrows": preset.arrows,
+        "predict": lessons.asked(name)._asdict(),
         "more": "<summary>What came of it, counted</summary>"
                 f"<p>{html.escape(said.answer)}</p>"
                 '<div class="live-tables" tabindex="0" role="group" aria-label="Counts">'
