@@ -60,3 +60,9 @@ export function mesh(map) {
     breaks: Array(2 * side).fill(side), role: "fake", dash: [], width: 1, alpha: 0.75,
   };
 }
+
+// From where each sample was to where it is.
+export function paths(from, to) {
+  const between = (k) => Array.from(to, (_, i) => (i % 2 ? [] : [from[i + k], to[i + k]])).flat();
+  return { kind: "lines", x: between(0), y: between(1), breaks: Array(to.length / 2).fill(2), role: "ink", width: 1.5 };
+}

@@ -298,7 +298,6 @@ class Laboratory {
     this.stage.told.textContent = "";
   }
 
-
   // Tell Python, and the address, what the reader has set.
   publish() {
     clearTimeout(this.later);

@@ -1,5 +1,5 @@
 // What comes after the first picture.
-import { Charts, mesh } from "./charts.js";
+import { Charts, mesh, paths } from "./charts.js";
 import { Desk } from "./desk.js";
 import { Flow } from "./flow.js";
 import { Guess } from "./guess.js";
@@ -8,7 +8,7 @@ import { prepared } from "./own.js";
 import { Replay } from "./replay.js";
 
 export function furnish(lab) {
-  Object.assign(lab, { hand: new Hand(lab), mesh });
+  Object.assign(lab, { hand: new Hand(lab), mesh, paths });
   lab.stage.root.onkeydown = (event) => lab.hand.shortcut(event);
   lab.stage.flow.replaceChildren();
   if (!lab.stage.embedded) lab.flow = new Flow(lab.stage.flow);

@@ -225,17 +225,17 @@ export class Run {
   }
 
   layers() {
-    const { shown: frame, lab: { state: { show, factor }, marked }, target, picture, part } = this;
+    const { shown: frame, lab, lab: { state: { show, factor }, marked }, target, picture, part } = this;
     const layers = [], all = this.crosses, grid = { columns: 40, rows: 40, limits: target.limits };
     const add = (name, layer) => { if (show[name] || part === 9 && name === "arrows") layers.push(layer); };
     add("field", { kind: "field", ...grid, ...picture });
     if (this.before && this.learnt === "discriminator")
       add("field", { kind: "level", ...grid, values: this.before.field, at: picture.level, dash: [6, 4], role: "muted" });
     add("field", { kind: "level", ...grid, values: frame.field, at: picture.level, role: "ink" });
-    if (show.map) layers.push(this.lab.mesh(frame.map));
+    if (show.map) layers.push(lab.mesh(frame.map));
     add("real", points(this.discs, "real", { size: 3 }));
-    if (this.before && this.learnt === "generator")
-      add("fake", part ? paths(this.before.batch.fake, all) : paths(this.before.samples, all));
+    if (this.before && this.learnt === "generator" && lab.paths)
+      add("fake", lab.paths(part ? this.before.batch.fake : this.before.samples, all));
     const [x0, x1, y0, y1] = target.limits, inside = (x, y) => x >= x0 && x <= x1 && y >= y0 && y <= y1;
     const away = this.away = [], near = [];
     for (let i = 0; i < all.length; i += 2) (inside(all[i], all[i + 1]) ? near : away).push(all[i], all[i + 1]);
@@ -275,9 +275,3 @@ export class Run {
 }
 
 export const points = (xy, role, more) => ({ kind: "points", x: every(xy, 0, 2), y: every(xy, 1, 2), role, ...more });
-
-// From where each sample was to where it is.
-function paths(from, to) {
-  const between = (k) => Array.from(to, (_, i) => (i % 2 ? [] : [from[i + k], to[i + k]])).flat();
-  return { kind: "lines", x: between(0), y: between(1), breaks: Array(to.length / 2).fill(2), role: "ink", width: 1.5 };
-}
