@@ -47,7 +47,7 @@ def test_what_is_typed_is_trained_at_once(visit: Open) -> None:
     page = visit()
     assert not lab(page).locator(".lab-own").is_visible()
     reach(page, 50)
-    move(page, "loss", "your own formulas")
+    move(page, "loss", "your formulas")
     assert lab(page).locator(".lab-own").is_visible()
     page.wait_for_function("workers[0].sent.at(-1).settings?.program")
     page.evaluate(
@@ -78,7 +78,7 @@ def test_what_is_typed_is_trained_at_once(visit: Open) -> None:
     page.wait_for_function("n => workers[0].last.step > n + 50", arg=later)
     press(page, "Pause")
     later = rest(page)["step"]
-    move(page, "loss", "your own formulas")
+    move(page, "loss", "your formulas")
     page.wait_for_function("workers[0].sent.at(-1).settings?.loss === 'own'")
     assert rest(page)["step"] == later > step
 
@@ -164,7 +164,7 @@ def test_formulas_are_judged_in_words(visit: Open) -> None:
         assert box(page, "on_real").input_value() == text
     # Whoever leaves it for a lesson and comes back finds what was trained.
     move(page, "loss", "hinge")
-    move(page, "loss", "your own formulas")
+    move(page, "loss", "your formulas")
     assert values(page)["settings"]["on_real"] == kept
 
 
@@ -284,6 +284,6 @@ def test_nobody_fetches_formulas_who_types_none(visit: Open) -> None:
     move(page, "loss", "hinge")
     rest(page)
     assert page.evaluate(fetched) == before
-    move(page, "loss", "your own formulas")
+    move(page, "loss", "your formulas")
     page.wait_for_function("workers[0].sent.at(-1).settings?.program")
     assert page.evaluate(fetched) == before + 1

@@ -65,7 +65,7 @@ def _menu(name: str, value: Any, options: Mapping[Any, str], label: str, **more:
             "names": list(options), "options": list(options.values()), **more}  # fmt: skip
 
 
-OWN_LABEL = "your own formulas"  #: of the reader's own loss, in the menu
+OWN_LABEL = "your formulas"  #: of the reader's own loss, in the menu
 
 _TARGET, _GAME, _OPTIMISER = "Target and noise", "Game", "Optimiser"
 _TARGETS_OF_LS = {"when": {"loss": ["least-squares"]}, "step": 0.1, "group": _GAME}
