@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from ganlib import results
 from tools import recount
 from tools.sources import Page
 
@@ -86,6 +87,23 @@ def test_a_pass_counts_what_holds_and_goes_on_where_something_fails(page: Page) 
     assert other.held == 2
     assert other.failed == ["obs-first: assert seen[0] == 100"]
     assert other.glued["page-sum"] == str(sum(range(1000, 1006)))
+
+
+def test_tables_of_a_folder_stand_in_for_the_book_s(page: Page, tmp_path: Path) -> None:
+    path = page.path
+    reads = "from ganlib import results\nrows = len(results.read('dirac-gan', 'full').rows)"
+    text = path.read_text(encoding="utf-8").replace(
+        "# checks: obs-first", f"{reads}\nassert rows == 2"
+    )
+    path.write_text(text, encoding="utf-8")
+    lines = results.store.file("dirac-gan", "full").read_text(encoding="utf-8").splitlines(True)
+    results.store.file("dirac-gan", "full", tmp_path).write_text(
+        "".join(lines[:3]), encoding="utf-8"
+    )
+    kept = results.read
+    assert "a cell: assert rows == 2" in recount.recount(Page("page", tmp_path), 100).failed
+    assert recount.recount(Page("page", tmp_path), 100, tmp_path).failed == []
+    assert results.read is kept
 
 
 def test_a_page_without_fresh_seeds_is_refused(tmp_path: Path, monkeypatch, capsys) -> None:

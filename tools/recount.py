@@ -1,26 +1,32 @@
 """Counts a chapter's claims again, on seeds that it has never seen.
 
     python -m tools.recount book/practice/mode-collapse --seeds 1000 1006 1010
+    python -m tools.recount book/practice/stabilising --seeds 1000 --tables again
 
 A chapter's fresh seeds stand in its cells as ``range(100, 106)``, ``seed=100`` or the last argument
 of a ``Job``. They are moved together, so that the first of them is the one asked for; how many
 there are stays. The cells run in this process. An assertion that fails is written down, and the
 cell goes on. At the end: which assertions failed, and every glued value beside the one of the built
-chapter.
+chapter. With --tables, what the chapter reads from a table of the book is taken from the table of
+that name in the folder, where there is one; ``python -m ganlib reproduce NAME --seeds 1000 --out
+again`` makes it.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot
 import myst_nb
 
+from ganlib import results
 from tools.execute import joined
 from tools.predictions import glued
 from tools.sources import Page, code_cells
@@ -74,8 +80,22 @@ class Count:
     glued: dict[str, str] = field(default_factory=dict)
 
 
-def recount(page: Page, first: int) -> Count:
-    """Run the chapter's cells with its fresh seeds moved, so that they begin with ``first``."""
+@contextlib.contextmanager
+def put(place: Any, name: str, value: Any) -> Iterator[None]:
+    """Another value of an attribute, for a while."""
+    kept = getattr(place, name)
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        setattr(place, name, kept)
+
+
+def recount(page: Page, first: int, tables: Path | None = None) -> Count:
+    """Run the chapter's cells with its fresh seeds moved, so that they begin with ``first``.
+
+    Tables of the folder ``tables`` stand in for the book's of the same name.
+    """
     cells = code_cells(page.notebook())
     trees = [ast.parse(cell.source) for cell in cells]
     seeds = [place.value for tree in trees for place in fresh_seeds(tree)]
@@ -88,15 +108,17 @@ def recount(page: Page, first: int) -> Count:
     def glue(name: str, value: object, display: bool = True) -> None:
         found.glued[name] = value if isinstance(value, str) else repr(value)
 
-    kept, myst_nb.glue = myst_nb.glue, glue
-    try:
+    own = results.read
+
+    def read(name: str, size: str) -> results.Read | None:
+        return (tables and own(name, size, tables)) or own(name, size)
+
+    with put(myst_nb, "glue", glue), put(results, "read", read):
         for cell in cells:
             label = cell.source.split("\n", 1)[0] if "# checks:" in cell.source else "a cell"
             for statement in ast.parse(moved(cell.source, by)).body:
                 _run(statement, names, label.removeprefix("# checks: "), found)
             matplotlib.pyplot.close("all")
-    finally:
-        myst_nb.glue = kept
     return found
 
 
@@ -131,12 +153,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--seeds", type=int, nargs="+", required=True, help="the first of each pass"
     )
+    parser.add_argument("--tables", type=Path, help="a folder of tables made on other seeds")
     options = parser.parse_args(arguments)
+    if options.tables and not options.tables.is_dir():
+        parser.error(f"{options.tables} is no folder; reproduce NAME --out makes one")
     page = Page(options.page.removesuffix(".md"))
     built = _built(page)
     for first in options.seeds:
         try:
-            found = recount(page, first)
+            found = recount(page, first, options.tables)
         except NoSeedsError as error:
             parser.error(str(error))
         print(f"\n{page.name}, seeds from {first}: {found.held} held, {len(found.failed)} failed")
