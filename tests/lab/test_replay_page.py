@@ -209,6 +209,10 @@ def test_two_runs_are_looked_at_together(visit: Open) -> None:
     line(page).press("Home")
     for _ in range(4):
         line(page).press("ArrowRight")
+    # It is in sight with the planes, and not below the first of two.
+    assert (
+        line(page).bounding_box()["y"] < lab(page).locator(".lab-plane").first.bounding_box()["y"]
+    )
     before = sent(page), sent(page, 1)
     page.wait_for_timeout(300)
     assert (sent(page), sent(page, 1)) == before  # no run chases the other's past
