@@ -103,11 +103,15 @@ class Judge {
       k = to;
     }
     if (!stretches.length) return [];
-    // It turns before the first of a stretch, and after the last; at a kink, if one is there.
-    const turn = (k) => kinks.find((s) => Math.abs(s - axis[k]) < 1.5 * FINE) ?? axis[k];
-    const last = axis.length - 1, where = stretches.map(([from, to]) => (from === 0
-      ? to === last ? "everywhere" : `up to ${at(turn(to + 1))}`
-      : to === last ? `from ${at(turn(from - 1))} on` : `from ${at(turn(from - 1))} to ${at(turn(to + 1)).slice(4)}`));
+    // It turns between the end of a stretch and its neighbour: at a kink, if one is there, else
+    // where a line between the two slopes is 0.
+    const turn = (end, next) => kinks.find((s) => Math.abs(s - axis[next]) < 1.5 * FINE)
+      ?? axis[next] + (axis[end] - axis[next]) * slopes[next] / (slopes[next] - slopes[end]);
+    const last = axis.length - 1, where = stretches.map(([from, to]) => {
+      const [start, end] = [from && at(turn(from, from - 1)), to < last && at(turn(to, to + 1))];
+      if (!start) return end ? `up to ${end}` : "everywhere";
+      return end ? `from ${start} to ${end.slice(4)}` : `from ${start} on`;
+    });
     return [`${goes} ${where.join(" and ")}: ${meaning}`];
   }
 

@@ -147,6 +147,7 @@ JUDGED = {
     "s^3": ("It rises everywhere: there", True),
     "-log(1 - D)": ("It rises everywhere: there", True),  # its slope is 2e-9 at the left
     "s*1e-10": ("It rises everywhere: there", True),
+    "-log(D)*1.5 + s^2/100": ("It rises from s = 3.13", True),  # between two that are tried
     "D*(1 - D)": ("It rises up to s = 0: there", True),
     "max(0, s)": (
         "It rises from s = 0 on: there D is paid for calling data fake. "
