@@ -182,7 +182,7 @@ export class Editor {
       return { title, plot, element };
     });
     this.element = make("fieldset", { className: "lab-own", hidden: true }, make("legend", {}, "Your own loss"),
-      make("p", { className: "live-hint" }, "Formulas of s, D\u2019s raw output; D is sigmoid(s). They hold + \u2212 * / "
+      make("p", { className: "live-hint" }, "Formulas of s, D\u2019s raw output, which the plane shows; D in them is sigmoid(s). They hold + \u2212 * / "
         + "and ^ with a number, exp, log, sqrt, abs, tanh, sigmoid, softplus, relu, max, min. What is typed is "
         + "trained at once."),
       menu, make("div", { className: "lab-own-rows" }, ...rows), legend(items),
