@@ -19,7 +19,7 @@ function tokens(text) {
   TOKEN.lastIndex = 0;
   for (let match; (match = TOKEN.exec(text));) {
     const kind = match[1] ? "number" : match[2] ? "name" : "sign", [found] = match.slice(1).filter(Boolean);
-    list.push([kind, found, letters(text.slice(0, TOKEN.lastIndex - found.length)) + 1]);
+    list.push([kind, found === "\u2212" ? "-" : found, letters(text.slice(0, TOKEN.lastIndex - found.length)) + 1]);
   }
   return [...list, ["end", "", letters(text) + 1]];
 }
@@ -35,6 +35,7 @@ function parsed(text) {
   const refuse = (what, place = list[next][2]) => { throw new Error(`${what} (character ${place})`); };
   const stray = () => {
     const [kind, found] = list[next];
+    if (found === "(" && list[next - 1][1] === "D") refuse("D takes no bracket: it is sigmoid(s)");
     if (kind === "number" || kind === "name" || found === "(")
       refuse(`write the multiplication: ${list[next - 1][1]} * ${found}`);
     refuse(found === ")" ? "this bracket was never opened" : `${found} has no meaning here`);

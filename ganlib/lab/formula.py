@@ -5,11 +5,12 @@ slopes of a whole batch (``runtime.c``): typing compiles nothing. The grammar::
 
     sum     = product { (+ | -) product }
     product = sign { (* | /) sign }
-    sign    = [ - | + ] sign | power
+    sign    = ( - | + ) sign | power
     power   = atom [ ^ [-] number ]
     atom    = number | s | D | e | pi | ( sum ) | f( sum ) | max( sum , sum ) | min( sum , sum )
 
-where f is exp, log, ln, sqrt, abs, tanh, sigmoid, softplus or relu, and D is sigmoid(s).
+where f is exp, log, ln, sqrt, abs, tanh, sigmoid, softplus or relu, and D is sigmoid(s); the
+minus sign that the page prints is as good as the hyphen.
 ``formula.js`` holds the page's twin of :func:`program`; the two change together.
 """
 
@@ -65,7 +66,7 @@ class _Parser:
         at = 0
         while match := _TOKEN.match(text, at):
             kind = ("number", "name", "sign")[(match.lastindex or 1) - 1]
-            found = match[match.lastindex or 0]
+            found = match[match.lastindex or 0].replace("\u2212", "-")
             self.tokens.append((kind, found, match.end() - len(found) + 1))
             at = match.end()
         self.tokens.append(("end", "", len(text) + 1))
@@ -93,6 +94,8 @@ class _Parser:
     def stray(self) -> ValueError:
         """What follows a whole value, and is no operation on it."""
         kind, text, _ = self.tokens[self.next]
+        if text == "(" and self.tokens[self.next - 1][1] == "D":
+            return self.refuse("D takes no bracket: it is sigmoid(s)")
         if kind in ("number", "name") or text == "(":
             return self.refuse(
                 f"write the multiplication: {self.tokens[self.next - 1][1]} * {text}"

@@ -15,6 +15,11 @@ export class Hand {
   // Read one sample: what D says of it, its pull, its latent; none without an index.
   read(run, index) {
     if (this.lab.marked?.run === run && this.lab.marked?.index === index) return;
+    // What is asked of a run ends the looking back, and a pointer that passes by asks nothing.
+    if (this.lab.replay?.looking) {
+      this.stage.told.textContent = index === undefined ? "" : "A sample can be read at the end of the run.";
+      return;
+    }
     this.lab.marked = index === undefined ? null : { run, index };
     this.lab.answer = null;
     if (this.lab.marked) run.send("ask", { index });

@@ -9,14 +9,16 @@ const WIDEST = 20, SHOWN = 6; // D's raw outputs that are tried, and those that 
 const TALL = 8; // how far up and down curves are drawn at most
 const FINE = 1 / 12; // between two outputs that are tried: whole numbers and halves are among them
 const SUSPECTS = 8; // of the largest jumps between two neighbours so many are looked at closely
-const ROLES = { on_real: "real", on_fake: "fake", of_generator: "critic" };
+const LEAST = 1e-6; // a slope below it may be rounding alone
+// As the chart of the losses has them: D's is not G's.
+const ROLES = { on_real: "real", on_fake: "critic", of_generator: "fake" };
 // Which way a formula should go as D's output grows, and what is wrong where it goes the other way.
 const WAYS = {
   on_real: [-1, "rises", "there D is paid for calling data fake"],
   on_fake: [1, "falls", "there D is paid for calling samples real"],
   of_generator: [-1, "rises", "there G is paid for samples that D calls fake"],
 };
-const at = (s) => `s = ${decimal(s, 3).replace(/\.?0+$/, "")}`;
+const at = (s) => `s = ${decimal(Math.round(1000 * s) / 1000, 3).replace(/\.?0+$/, "")}`;
 
 // Computes formulas with the module that trains.
 class Judge {
@@ -51,7 +53,7 @@ class Judge {
       }
       const { pole, kinks } = this.breaks(programs, i, axis, values[i], slopes[i]);
       if (pole !== undefined) return one.refused = `not continuous: it jumps, or grows without bound, near ${at(pole)}`;
-      one.remarks = [...this.way(NAMES[i], axis, slopes[i]), ...kinks.length ? [
+      one.remarks = [...this.way(NAMES[i], axis, slopes[i], kinks), ...kinks.length ? [
         `has a kink at ${kinks.map(at).join(" and ")}: no slope there, and the slope of one side is used`] : []];
     });
     return found;
@@ -84,29 +86,48 @@ class Judge {
   }
 
   // Whether a formula goes the wrong way somewhere, or nowhere at all.
-  way(name, axis, slopes) {
+  way(name, axis, slopes, kinks) {
     const [sign, goes, meaning] = WAYS[name], player = name === "of_generator" ? "G" : "D";
     if (slopes.every((d) => d === 0)) return [`is flat: ${player} learns nothing from it`];
-    const wrong = [...axis.keys()].filter((k) => slopes[k] * sign < -1e-6);
-    if (!wrong.length) return [];
-    // It turns before the first of them, and after the last.
-    const [from, to] = [axis[Math.max(wrong[0] - 1, 0)], axis[wrong.at(-1) + 1] ?? WIDEST];
-    const where = wrong.length === axis.length ? "everywhere" : from === -WIDEST ? `up to ${at(to)}`
-      : to === WIDEST ? `from ${at(from)} on` : `from ${at(from)} to ${at(to).slice(4)}`;
-    return [`${goes} ${where}: ${meaning}`];
+    // A formula may be small all over, and rounding with it.
+    const least = LEAST * Math.min(1, slopes.reduce((most, d) => Math.max(most, Math.abs(d)), 0));
+    const wrong = (k) => slopes[k] * sign < 0, stretches = [];
+    for (let k = 0; k < axis.length; k++) {
+      if (!(slopes[k] * sign < -least)) continue;
+      // From the first of the wrong slopes about it to the last, however small; flat in one point
+      // alone, as s^3 is at 0, is no turn.
+      let from = k, to = k;
+      while (wrong(from - 1)) from--;
+      while (wrong(to + 1) || slopes[to + 1] === 0 && wrong(to + 2)) to++;
+      stretches.push([from, to]);
+      k = to;
+    }
+    if (!stretches.length) return [];
+    // It turns between the end of a stretch and its neighbour: at a kink, if one is there, else
+    // where a line between the two slopes is 0.
+    const turn = (end, next) => kinks.find((s) => Math.abs(s - axis[next]) < 1.5 * FINE)
+      ?? axis[next] + (axis[end] - axis[next]) * slopes[next] / (slopes[next] - slopes[end]);
+    const last = axis.length - 1, where = stretches.map(([from, to]) => {
+      const [start, end] = [from && at(turn(from, from - 1)), to < last && at(turn(to, to + 1))];
+      if (!start) return end ? `up to ${end}` : "everywhere";
+      return end ? `from ${start} to ${end.slice(4)}` : `from ${start} on`;
+    });
+    return [`${goes} ${where.join(" and ")}: ${meaning}`];
   }
 
   // What the best D says where data and samples are equally likely; null where nothing is best.
   middle(programs) {
     const axis = spaced(-WIDEST, WIDEST, 2 * WIDEST / FINE + 1);
     const { values: [real, fake] } = this.curves(programs, axis);
-    const costs = real.map((v, k) => v + fake[k]), [least, most] = extent(costs);
-    const best = axis.filter((_, k) => costs[k] <= least + 1e-6 * (most - least + Math.abs(least)));
+    const costs = real.map((v, k) => v + fake[k]), least = costs.indexOf(Math.min(...costs));
+    // As good as the least, but for rounding where the least is: elsewhere costs may be huge.
+    const close = LEAST * (1 + Math.abs(real[least]) + Math.abs(fake[least]));
+    const best = axis.filter((_, k) => costs[k] <= costs[least] + close);
     return best[0] === -WIDEST || best.at(-1) === WIDEST ? null : (best[0] + best.at(-1)) / 2;
   }
 }
 
-const spaced = (from, to, count) => Array.from({ length: count }, (_, k) => from + k * ((to - from) / (count - 1)));
+const spaced = (from, to, count) => Array.from({ length: count }, (_, k) => from + (k * (to - from)) / (count - 1));
 
 const labelOf = (spec, name) => spec.controls.find((c) => c.name === name).label;
 
@@ -143,12 +164,12 @@ export class Editor {
       if (i) this.start(bases[i - 1].texts);
     });
     this.base = base;
-    const rows = NAMES.map((name, i) => {
+    const rows = NAMES.map((name) => {
       const label = labelOf(spec, name), id = `own-${Math.random().toString(36).slice(2)}`;
       const note = this.notes[name] = make("p", { className: "lab-own-note", id, "aria-live": "polite" });
       const input = this.inputs[name] = make("input", {
         type: "text", spellcheck: false, autocomplete: "off", autocapitalize: "off", maxLength: LONGEST,
-        "aria-describedby": id, oninput: () => this.typed(i),
+        "aria-describedby": id, oninput: () => this.typed(),
       });
       const row = make("div", { className: "lab-own-row" }, make("label", {}, label, input), note);
       row.dataset.name = name;
@@ -161,7 +182,7 @@ export class Editor {
       return { title, plot, element };
     });
     this.element = make("fieldset", { className: "lab-own", hidden: true }, make("legend", {}, "Your own loss"),
-      make("p", { className: "live-hint" }, "Formulas of s, D\u2019s raw output; D is sigmoid(s). They hold + \u2212 * / "
+      make("p", { className: "live-hint" }, "Formulas of s, D\u2019s raw output, which the plane shows; D in them is sigmoid(s). They hold + \u2212 * / "
         + "and ^ with a number, exp, log, sqrt, abs, tanh, sigmoid, softplus, relu, max, min. What is typed is "
         + "trained at once."),
       menu, make("div", { className: "lab-own-rows" }, ...rows), legend(items),
@@ -173,7 +194,7 @@ export class Editor {
   start(texts) {
     const set = this.lab.state.settings[this.lab.state.edited];
     const filled = texts.map((text) => text
-      .replace(/-([abc]) \+ s/g, (_, k) => `s ${set[k] < 0 ? "+" : "-"} ${Math.abs(set[k])}`));
+      .replace(/\(-([abc]) \+ s\)/g, (_, k) => (set[k] ? `(s ${set[k] < 0 ? "+" : "-"} ${Math.abs(set[k])})` : "s")));
     NAMES.forEach((name, i) => { this.inputs[name].value = filled[i]; });
     this.typed();
   }

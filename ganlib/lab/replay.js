@@ -84,9 +84,9 @@ export class Replay {
 
   sync() {
     const { lab, line, looking } = this, { runs } = lab;
-    // Beside the charts' axis; where those are out of sight of the plane, above it.
-    const home = innerWidth < 1000 ? lab.stage.head : runs[0].scores;
-    if (this.element.parentElement !== home) home[innerWidth < 1000 ? "append" : "prepend"](this.element);
+    // Beside the charts' axis; where those are out of sight of the plane, or of two runs, above it.
+    const above = innerWidth < 1000 || runs.length > 1, home = above ? lab.stage.head : runs[0].scores;
+    if (this.element.parentElement !== home) home[above ? "append" : "prepend"](this.element);
     this.steps = [...new Set(runs.flatMap((run) =>
       (run.frame ? [...(run.tape?.frames ?? []).map((f) => f.step), run.frame.step] : [])))].sort((a, b) => a - b);
     const end = Math.max(this.steps.length - 1, 0);

@@ -103,7 +103,7 @@ export class Run {
   clear() {
     this.turn++;
     if (this.going) this.send("pause");
-    Object.assign(this, { frame: null, going: false, fresh: true });
+    Object.assign(this, { frame: null, past: undefined, tape: undefined, going: false, fresh: true });
     this.draw();
   }
 

@@ -34,6 +34,7 @@ REFUSED = {
     "2s": "write the multiplication: 2 * s (character 2)",
     "(s 2)": "write the multiplication: s * 2 (character 4)",
     "2 (s)": "write the multiplication: 2 * ( (character 3)",
+    "D(s)": "D takes no bracket: it is sigmoid(s) (character 2)",
     "log s": "log needs a bracket: log(...) (character 5)",
     "(s-1": "this bracket is not closed (character 1)",
     "2 * exp(s": "this bracket is not closed (character 8)",
@@ -66,6 +67,7 @@ TAKEN = [
     "log(1 - D)", "log(1 - sigmoid(2 * s))", "log(1 + exp(s))", "relu(1 - s)", "max(0, min(s, 1))",
     "1e-3 * s", "1.5E+2 / s", " s\t+\n1 ", "(" * 90 + "s" + ")" * 90, "s+(" * 7 + "s" + ")" * 7,
     "tanh(s) / (1 + exp(s))", "abs(s - 1)", "sqrt(1 + s^2)", "1 - 2 - s", "8 / 4 / s",
+    "\u2212s \u2212 s^\u22122",
 ]  # fmt: skip
 
 
@@ -73,6 +75,10 @@ TAKEN = [
 def test_what_is_no_formula_is_said(text: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(REFUSED[text])}$"):
         formula.program(text)
+
+
+def test_a_formula_that_the_page_prints_can_be_typed() -> None:
+    assert formula.program("\u2212s \u2212 s^\u22122") == formula.program("-s - s^-2")
 
 
 def test_probabilities_are_computed_as_logits() -> None:
@@ -91,7 +97,9 @@ def test_probabilities_are_computed_as_logits() -> None:
 def _texts(count: int) -> list[str]:
     """Texts that are formulas, or nearly."""
     draw = random.Random(0)
-    pieces = [*"sDe()+-*/^,. 12", "exp(", "max(", "0,", "log(", "1e2", "pi", "relu(", "foo", "é"]
+    pieces = [
+        *"sDe()+-*/^,. 12", "exp(", "max(", "0,", "log(", "1e2", "pi", "relu(", "foo", "é", "\u2212"
+    ]  # fmt: skip
     return ["".join(draw.choices(pieces, k=draw.randint(1, 9))) for _ in range(count)]
 
 

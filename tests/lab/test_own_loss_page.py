@@ -115,8 +115,13 @@ def test_every_loss_of_the_menu_can_be_edited(visit: Open) -> None:
     assert start.locator("option").all_inner_texts()[1:] == labels
     for label in labels:
         start.select_option(label=label)
-        page.wait_for_timeout(60)
+        page.wait_for_timeout(150)
         assert lab(page).locator(".lab-own-wrong").count() == 0, label
+        # The line on which D cannot tell is that of the menu's loss, in D's raw output.
+        of = next(o for o in LOSSES.values() if o.label == label)
+        middle = 0 if of.logistic or label == "least squares" else of.middle  # (a + b) / 2 is 0
+        key = "its level means nothing" if middle is None else f"line: {middle:g}, D cannot tell"
+        assert key in lab(page).locator(".lab-key").inner_text(), label
     start.select_option(label="least squares")
     page.wait_for_timeout(100)
     assert box(page, "on_real").input_value() == "(s - 1)^2/2"
@@ -138,6 +143,18 @@ JUDGED = {
     "s": ("It rises everywhere: there D is paid for calling data fake.", True),
     "(s - 2)^2": ("It rises from s = 2 on: there", True),
     "-s^3 + 3*s": ("It rises from s = \u22121 to 1: there", True),
+    "s^3 - 3*s": ("It rises up to s = \u22121 and from s = 1 on: there", True),
+    "s^3": ("It rises everywhere: there", True),
+    "-log(1 - D)": ("It rises everywhere: there", True),  # its slope is 2e-9 at the left
+    "s*1e-10": ("It rises everywhere: there", True),
+    "-log(D)*1.5 + s^2/100": ("It rises from s = 3.13", True),  # between two that are tried
+    "D*(1 - D)": ("It rises up to s = 0: there", True),
+    "max(0, s)": (
+        "It rises from s = 0 on: there D is paid for calling data fake. "
+        "It has a kink at s = 0: no slope there",
+        True,
+    ),
+    "max(-1, min(s, 1))": ("It rises from s = \u22121 to 1: there", True),
     "2": ("It is flat: D learns nothing from it.", True),
     "log(s)": ("Not used: not finite: it has no value at s = \u221220.", False),
     "sqrt(abs(s)) - s": ("Not used: not finite: it has no slope at s = 0.", False),

@@ -168,6 +168,38 @@ def test_what_is_set_in_replay_ends_it(visit: Open, act: Any) -> None:
     assert reach(page, seen(page)["step"] + 20)
 
 
+def test_a_pointer_that_passes_by_does_not_end_looking_back(visit: Open) -> None:
+    page = visit()
+    page.wait_for_function("workers[0].last")
+    x, y = page.evaluate("[...workers[0].last.samples.slice(0, 2)]")  # the plane is -1.5 to 1.5
+    reach(page, 100)
+    line(page).press("Home")
+    asked = sent(page)
+    box = lab(page).locator(".lab-plane canvas").first.bounding_box()
+    told = lab(page).locator(".lab-told")
+    page.mouse.move(
+        box["x"] + (x + 1.5) / 3 * box["width"], box["y"] + (1.5 - y) / 3 * box["height"]
+    )
+    assert told.inner_text() == "A sample can be read at the end of the run."
+    assert (step_read(page), sent(page)) == (0, asked)
+    press(page, "To the end")
+    lab(page).locator(".lab-plane").first.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.lab-told').innerText.startsWith('Sample ')")
+
+
+def test_no_past_is_left_where_nothing_is_to_train_on(visit: Open) -> None:
+    page = visit("#lab.one=preset:healthy;target:drawn;drawn:0,0,50,50,-50,50")
+    reach(page, 100)
+    line(page).press("Home")
+    line(page).press("ArrowRight")
+    assert lab(page).locator(".lab-past").inner_text()
+    press(page, "Clear drawing")
+    page.wait_for_timeout(300)
+    assert not lab(page).locator(".lab-past").inner_text()
+    assert not lab(page).get_by_role("button", name="To the end").is_visible()
+    assert line(page).is_disabled()
+
+
 def test_two_runs_are_looked_at_together(visit: Open) -> None:
     page = visit(height=1800)
     lab(page).get_by_label("Compare two runs").press("Space")
@@ -177,6 +209,10 @@ def test_two_runs_are_looked_at_together(visit: Open) -> None:
     line(page).press("Home")
     for _ in range(4):
         line(page).press("ArrowRight")
+    # It is in sight with the planes, and not below the first of two.
+    assert (
+        line(page).bounding_box()["y"] < lab(page).locator(".lab-plane").first.bounding_box()["y"]
+    )
     before = sent(page), sent(page, 1)
     page.wait_for_timeout(300)
     assert (sent(page), sent(page, 1)) == before  # no run chases the other's past
