@@ -407,7 +407,10 @@ def test_figures_come_when_near_fit_a_phone_follow_the_theme_and_print(
     narrow = page.evaluate(OVERFLOW)
     assert narrow["scroll"] <= narrow["width"], narrow
     assert not narrow["wide"], narrow
-    paint = "[...document.querySelectorAll('.ganlib-live canvas')].map(c => c.toDataURL())"
+    paint = (  # what is folded away is drawn when it is opened
+        "[...document.querySelectorAll('.ganlib-live canvas')].filter(c => c.checkVisibility())"
+        ".map(c => c.toDataURL())"
+    )
     set_theme = "theme => { document.documentElement.dataset.theme = theme; }"
     page.evaluate(set_theme, "light")
     page.wait_for_timeout(200)
